@@ -1,0 +1,117 @@
+"""The part of a run that is the model: `card.json` and `model.safetensors`, loaded without unpickling anything."""
+
+from __future__ import annotations
+
+import platform
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+
+from whycam.atomic import write_bytes, write_text
+from whycam.card import Card, CellGrid, DataCard, HeatmapCard, ModelCard, TrainingCard
+from whycam.errors import RunError
+from whycam.networks.classic import ClassicNetwork
+from whycam.networks.network import Network
+from whycam.types import Dataset, Threshold
+
+CARD = "card.json"
+WEIGHTS = "model.safetensors"
+
+SCHEMA = 1
+SEGMENT_LEVEL = 0.5
+"""Segments are cut at half the run's colour scale."""
+_PACKAGES = ("whycam", "torch", "numpy", "pillow", "scipy", "scikit-learn")
+_CARD = TypeAdapter(Card)
+
+
+def save_bundle(folder: Path, network: Network, card: Card) -> None:
+    """Write the weights, then the card; a folder with a card therefore has its weights."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    write_bytes(folder / WEIGHTS, save(tensors))
+    write_text(folder / CARD, _CARD.dump_json(card, indent=2).decode() + "\n")
+
+
+def load_card(folder: Path) -> Card:
+    """The card of a run; RunError where there is none or it is damaged."""
+    path = folder / CARD
+    if not folder.is_dir():
+        raise RunError(f"{folder} is not a run: there is no such folder.")
+    if not path.exists():
+        raise RunError(f"{folder} is not a finished run: it has no {CARD}. Train into it first, or add --resume.")
+    try:
+        card = _CARD.validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise RunError(f"{path} is damaged: {where}: {first['msg']}.") from error
+    if card.schema != SCHEMA:
+        raise RunError(f"{path} has schema {card.schema}, this version of WhyCAM reads schema {SCHEMA}: update WhyCAM.")
+    return card
+
+
+def load_bundle(folder: Path) -> tuple[Network, Card]:
+    """The network, in evaluation mode on the CPU, and its card; RunError where either is missing or damaged."""
+    card = load_card(folder)
+    network = build_network(card.model)
+    path = folder / WEIGHTS
+    try:
+        network.load_state_dict(load_file(path))
+    except FileNotFoundError as error:
+        raise RunError(f"{folder} has no {WEIGHTS}: copy it beside {CARD}.") from error
+    except (SafetensorError, RuntimeError, OSError) as error:
+        raise RunError(f"{path} is damaged or belongs to another card: {str(error).splitlines()[0]}") from error
+    return network.eval(), card
+
+
+def build_network(model: ModelCard) -> Network:
+    """A network of the card's kind, its weights not yet loaded."""
+    if model.network != ClassicNetwork.name:
+        raise RunError(f"{CARD} names a network that this version does not know: {model.network!r}. Update WhyCAM.")
+    return ClassicNetwork(model.size_hw)
+
+
+def make_card(
+    network: Network, training: TrainingCard, data: DataCard, *, threshold: Threshold, size_hw: tuple[int, int]
+) -> Card:
+    """The card of a freshly trained network, its heatmap scale still 0."""
+    grid: CellGrid = network.grids(size_hw)[-1]
+    return Card(
+        schema=SCHEMA,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        class_names=("normal", "anomalous"),
+        threshold=threshold,
+        model=ModelCard(
+            network=network.name,
+            parameters=network.n_parameters,
+            size_hw=size_hw,
+            channels="rgb",
+            value_range=(0.0, 1.0),
+            score=network.score,
+        ),
+        training=training,
+        heatmap=HeatmapCard(method="Grad-CAM", layer=network.layer, grid=grid, scale=0.0, segment_level=SEGMENT_LEVEL),
+        data=data,
+        versions={"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
+    )
+
+
+def describe_data(dataset: Dataset, *, fingerprint: str, split: str) -> DataCard:
+    """What is recorded about the images used; every sample has its split."""
+    sides = {side: [sample for sample in dataset.samples if sample.split == side] for side in ("train", "test")}
+    return DataCard(
+        root=str(dataset.root.resolve()),
+        layout=dataset.layout,
+        fingerprint=fingerprint,
+        n_train=len(sides["train"]),
+        n_test=len(sides["test"]),
+        n_anomalous_train=sum(sample.anomalous for sample in sides["train"]),
+        n_anomalous_test=sum(sample.anomalous for sample in sides["test"]),
+        split=split,
+        skipped=dataset.skipped,
+        n_other_files=dataset.n_other_files,
+        notes=dataset.notes,
+    )

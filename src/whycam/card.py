@@ -1,0 +1,96 @@
+"""card.json: everything that must travel with the weights for a verdict to mean the same elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from whycam.types import Skipped, Threshold
+
+
+@dataclass(frozen=True, slots=True)
+class CellGrid:
+    """Where the cells of a feature map lie on the model's input: cell (i, j) is centred on the pixel
+    (offset + stride * i, offset + stride * j), pixel centres counted from 0."""
+
+    height: int
+    width: int
+    stride: float
+    offset: float
+
+
+@dataclass(frozen=True, slots=True)
+class DataCard:
+    """What a model was trained on."""
+
+    root: str
+    layout: str
+    fingerprint: str
+    """SHA-256 over the sorted (content digest, target, split) of the samples used."""
+    n_train: int
+    n_test: int
+    n_anomalous_train: int
+    n_anomalous_test: int
+    split: str
+    """How the split came about, for people."""
+    skipped: tuple[Skipped, ...]
+    n_other_files: int
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingCard:
+    """How a model was trained."""
+
+    recipe: str
+    seed: int
+    epochs_planned: int
+    epochs_done: int
+    batch_size: int
+    optimizer: str
+    loss: str
+    device: str
+    threads: int
+    seconds: float
+    interrupted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """What the network is and what must be done to an image before it."""
+
+    network: str
+    parameters: int
+    size_hw: tuple[int, int]
+    channels: Literal["rgb"]
+    value_range: tuple[float, float]
+    score: Literal["linear", "probability"]
+    """`linear`: score and logit are the same raw number; `probability`: score = sigmoid(logit)."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeatmapCard:
+    """How the model's heatmaps are made and shown."""
+
+    method: str
+    layer: str
+    grid: CellGrid
+    scale: float
+    """The heatmap value shown as the hottest colour, the same for every image of the run."""
+    segment_level: float
+    """Segments are cut at this share of `scale`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """card.json: everything that must travel with the weights."""
+
+    schema: int
+    created: str
+    class_names: tuple[str, str]
+    threshold: Threshold
+    model: ModelCard
+    training: TrainingCard
+    heatmap: HeatmapCard
+    data: DataCard
+    versions: dict[str, str]

@@ -1,0 +1,133 @@
+"""A trained model ready to judge images: scores, verdicts and their grounds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from whycam.bundle import load_bundle
+from whycam.card import Card
+from whycam.data.images import as_pixels, decode, resize
+from whycam.errors import ImageError
+from whycam.explain.explanation import Explanation, explain, score
+from whycam.explain.placement import place, spread
+from whycam.explain.segments import find_segments
+from whycam.inspection import Inspection
+from whycam.networks.device import as_input, pick_device
+from whycam.networks.network import Network
+from whycam.types import Exhibit, Floats, Pixels
+
+Source = str | Path | Pixels
+"""A path, or an array (H, W, 3), (H, W, 1) or (H, W) of uint8."""
+
+BATCH = 16
+_T = TypeVar("_T")
+
+
+class Detector:
+    """Scores and explains images with one trained network."""
+
+    def __init__(self, network: Network, card: Card, *, device: str = "cpu") -> None:
+        self._device = pick_device(device)
+        self._network = network.to(self._device).eval()
+        self.card = card
+
+    @classmethod
+    def load(cls, run: str | Path, *, device: str = "cpu") -> Detector:
+        """The detector of a run folder; RunError where the folder holds no finished run."""
+        return cls(*load_bundle(Path(run)), device=device)
+
+    # -------------------------------------------------------------- images of any size
+
+    def score(self, images: Iterable[Source]) -> Iterator[float]:
+        """The score of each image, in order; works through a stream of any length in batches.
+
+        Raises:
+            ImageError: an image cannot be read; its text begins with the file's name.
+        """
+        for batch in batches(images):
+            yield from (float(value) for value in self.score_pixels(self._prepare([_pixels(item) for item in batch])))
+
+    def inspect(self, image: Source) -> Inspection:
+        """Score and explain one image; ImageError where it cannot be read."""
+        return next(self.inspect_all([image]))
+
+    def inspect_all(self, images: Iterable[Source]) -> Iterator[Inspection]:
+        """Score and explain each image, in order and in batches."""
+        for batch in batches(images):
+            pictures = [_pixels(item) for item in batch]
+            explanation = self.explain_pixels(self._prepare(pictures))
+            for number, (item, picture) in enumerate(zip(batch, pictures, strict=True)):
+                name = str(item) if isinstance(item, str | Path) else "array"
+                yield self._inspection(name, picture, explanation, number)
+
+    # -------------------------------------------------------------- pixels of the model's size
+
+    def score_pixels(self, pixels: Pixels) -> Floats:
+        """Scores (B,) of images already resized: uint8 (B, H, W, C), C 1 or 3."""
+        return score(self._network, as_input(pixels, self._device))
+
+    def explain_pixels(self, pixels: Pixels) -> Explanation:
+        """Scores, heatmaps and evidence of images already resized: uint8 (B, H, W, C), C 1 or 3."""
+        return explain(self._network, as_input(pixels, self._device))
+
+    def exhibit(
+        self, explanation: Explanation, number: int, picture: Pixels, *, file: str, split: str, target: float | None
+    ) -> Exhibit:
+        """One image's maps placed on its picture (H, W, C), with segments cut at the run's level."""
+        drawing = self.card.heatmap
+        sizes = {"model_hw": self.card.model.size_hw, "picture_hw": (picture.shape[0], picture.shape[1])}
+        heatmap = place(explanation.heatmaps[number], drawing.grid, **sizes)
+        evidence = spread(explanation.evidence[number], drawing.grid, **sizes)
+        value = float(explanation.scores[number])
+        return Exhibit(
+            file=file,
+            split=split,
+            target=target,
+            score=value,
+            verdict=self.card.threshold.verdict(value),
+            image=np.broadcast_to(picture, (*picture.shape[:2], 3)),
+            heatmap=heatmap,
+            segments=find_segments(heatmap, evidence, level=drawing.scale * drawing.segment_level),
+        )
+
+    def _inspection(self, file: str, picture: Pixels, explanation: Explanation, number: int) -> Inspection:
+        exhibit = self.exhibit(explanation, number, picture, file=file, split="", target=None)
+        return Inspection(
+            file=file,
+            score=exhibit.score,
+            logit=float(explanation.logits[number]),
+            verdict=exhibit.verdict,
+            threshold=self.card.threshold,
+            evidence=explanation.evidence[number],
+            intercept=float(explanation.intercepts[number]),
+            heatmap=explanation.heatmaps[number],
+            exhibit=exhibit,
+            drawing=self.card.heatmap,
+        )
+
+    def _prepare(self, pictures: Sequence[Pixels]) -> Pixels:
+        resized = [resize(picture, self.card.model.size_hw) for picture in pictures]
+        channels = max(picture.shape[2] for picture in resized)
+        shape = (*self.card.model.size_hw, channels)
+        return np.stack([np.broadcast_to(picture, shape) for picture in resized])
+
+
+def batches(items: Iterable[_T], size: int = BATCH) -> Iterator[list[_T]]:
+    """Items in lists of `size`, the last one shorter."""
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch
+
+
+def _pixels(source: Source) -> Pixels:
+    if isinstance(source, np.ndarray):
+        return as_pixels(source)
+    try:
+        return decode(Path(source))
+    except ImageError as error:
+        raise ImageError(f"{source}: {error}") from error

@@ -1,0 +1,42 @@
+"""Every mistake a user can mend, as exceptions whose text is the one line that the terminal prints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class WhyCAMError(Exception):
+    """Base of all errors raised on purpose: the text names the input, says what was expected and what to do."""
+
+
+class DataError(WhyCAMError):
+    """The data folder, the CSV file or its labels cannot be used.
+
+    `problems` holds one line for every mistake found, so that a user mends them all at once.
+    """
+
+    def __init__(self, *problems: str) -> None:
+        self.problems: tuple[str, ...] = problems
+        super().__init__("\n".join(problems))
+
+
+class ImageError(DataError):
+    """One image cannot be decoded; the text is the reason alone, without the file name."""
+
+
+class OptionError(WhyCAMError):
+    """An option or argument has a value that it cannot have."""
+
+
+class RunError(WhyCAMError):
+    """A run folder is missing, incomplete, damaged, or would be overwritten."""
+
+
+class MissingDependencyError(WhyCAMError):
+    """An optional package is not installed; the text says which extra brings it."""
+
+
+def one_of(option: str, allowed: Sequence[str], got: object) -> str:
+    """The one phrasing for a value outside a list: ``"`x` must be a or b, got 'c' instead."``."""
+    names = ", ".join(allowed[:-1]) + (" or " if len(allowed) > 1 else "") + allowed[-1]
+    return f"`{option}` must be {names}, got {got!r} instead."

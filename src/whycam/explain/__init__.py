@@ -1,0 +1,1 @@
+"""Heatmaps, evidence and segments: why a score is what it is."""

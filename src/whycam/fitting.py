@@ -1,0 +1,130 @@
+"""The training stage of a run: from divided samples to a network, with a checkpoint after every epoch."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+
+from whycam import run_folder
+from whycam.card import TrainingCard
+from whycam.data.cache import PixelCache
+from whycam.errors import RunError
+from whycam.networks.classic import ClassicNetwork
+from whycam.networks.device import pick_device
+from whycam.progress import Progress
+from whycam.training.checkpoint import Checkpoint, Plan, load_checkpoint, save_checkpoint
+from whycam.training.recipe import Recipe
+from whycam.training.trainer import LabelledPixels, new_optimizer, train_epochs
+from whycam.types import Dataset, EpochRecord
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A trained network and how it came about."""
+
+    network: ClassicNetwork
+    history: tuple[EpochRecord, ...]
+    card: TrainingCard
+
+
+def fit(
+    folder: Path, dataset: Dataset, pixels: PixelCache, recipe: Recipe, *, seed: int, device: str, progress: Progress
+) -> Fitted:
+    """Train from the checkpoint in `folder`, or from the start where there is none.
+
+    After Ctrl-C the network is the one of the last finished epoch, and `card.interrupted` says so.
+
+    Raises:
+        RunError: the checkpoint is damaged, belongs to another training, or has more epochs than asked for.
+        KeyboardInterrupt: Ctrl-C before the first epoch was finished.
+    """
+    where = pick_device(device)
+    checkpoint = load_checkpoint(folder)
+    threads = torch.get_num_threads()
+    plan = Plan(
+        recipe=recipe.name,
+        size_hw=recipe.size_hw,
+        batch_size=recipe.batch_size,
+        seed=seed,
+        fingerprint=fingerprint(dataset, pixels),
+        device=where.type,
+        threads=checkpoint.plan.threads if checkpoint else threads,
+        torch_version=torch.__version__,
+    )
+    if checkpoint:
+        _check_same(folder, plan, checkpoint, recipe)
+    network = ClassicNetwork(recipe.size_hw)
+    network.initialise(torch.Generator().manual_seed(seed))
+    network.to(where)
+    optimizer = new_optimizer(network, recipe)
+    history = list(checkpoint.history) if checkpoint else []
+    if checkpoint:
+        checkpoint.restore(network, optimizer)
+    train = [sample for sample in dataset.samples if sample.split == "train"]
+    data = LabelledPixels(pixels.read, pixels.rows(train), replace(dataset, samples=tuple(train)).targets)
+    epochs = range(len(history) + 1, recipe.epochs + 1)
+    interrupted = False
+    start = time.perf_counter()
+    torch.set_num_threads(plan.threads)
+    try:
+        for record in train_epochs(
+            network, optimizer, data, recipe=recipe, seed=seed, epochs=epochs, progress=progress
+        ):
+            finished = (*history, record)
+            save_checkpoint(folder, plan, finished, network=network, optimizer=optimizer)
+            history.append(record)
+            run_folder.write_history(folder, history)
+    except KeyboardInterrupt:
+        last = load_checkpoint(folder)
+        if last is None:
+            raise
+        last.restore(network, optimizer)
+        history = list(last.history)
+        interrupted = True
+    finally:
+        torch.set_num_threads(threads)
+    run_folder.write_history(folder, history)
+    card = TrainingCard(
+        recipe=recipe.name,
+        seed=seed,
+        epochs_planned=recipe.epochs,
+        epochs_done=len(history),
+        batch_size=recipe.batch_size,
+        optimizer=recipe.optimizer,
+        loss=recipe.loss,
+        device=where.type,
+        threads=plan.threads,
+        seconds=round(time.perf_counter() - start, 3),
+        interrupted=interrupted,
+    )
+    return Fitted(network, tuple(history), card)
+
+
+def fingerprint(dataset: Dataset, pixels: PixelCache) -> str:
+    """SHA-256 over the sorted (content digest, target, split) of the samples: the same data give the same."""
+    lines = sorted(f"{pixels.digests[s.file]} {s.target!r} {s.split}" for s in dataset.samples)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _check_same(folder: Path, plan: Plan, checkpoint: Checkpoint, recipe: Recipe) -> None:
+    before, now = asdict(checkpoint.plan), asdict(plan)
+    words = {"fingerprint": "data or split", "torch_version": "PyTorch version", "size_hw": "image size"}
+    changed = [
+        words.get(name, name) if name == "fingerprint" else f"{words.get(name, name)} ({before[name]}, now {now[name]})"
+        for name in now
+        if before[name] != now[name]
+    ]
+    if changed:
+        raise RunError(
+            f"{folder} cannot be resumed, because this changed since it began: {', '.join(changed)}. "
+            "Give what it began with, or train into another folder."
+        )
+    if len(checkpoint.history) > recipe.epochs:
+        raise RunError(
+            f"{folder} has {len(checkpoint.history)} epochs already, more than --epochs {recipe.epochs}: "
+            "give at least as many, or train into another folder."
+        )

@@ -1,0 +1,95 @@
+"""What a detector says about one image: a frozen value that can save itself as files."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from whycam.atomic import write_bytes, write_text
+from whycam.card import HeatmapCard
+from whycam.errors import RunError
+from whycam.report.gallery import panel
+from whycam.types import Exhibit, Floats, Segment, Threshold, Verdict
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """One image's score and verdict, and why: ``evidence.sum() + intercept == logit``."""
+
+    file: str
+    score: float
+    """Higher is more anomalous."""
+    logit: float
+    verdict: Verdict
+    threshold: Threshold
+    evidence: Floats
+    """(h, w), signed, in logit units, one value a cell of the explained layer."""
+    intercept: float
+    heatmap: Floats
+    """(h, w), >= 0: Grad-CAM on the same cells."""
+    exhibit: Exhibit
+    """The image with the heatmap placed on its pixels and the segments cut from it."""
+    drawing: HeatmapCard
+    """The run's colour scale and segment level."""
+
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        """Regions of the heatmap above the run's level, on the pixels of `exhibit.image`."""
+        return self.exhibit.segments
+
+    def save(self, folder: str | Path) -> Path:
+        """Write panel.png, heatmap.npy, evidence.npy and inspection.json into a new folder.
+
+        Raises:
+            RunError: `folder` exists already.
+        """
+        folder = Path(folder)
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError as error:
+            raise RunError(f"{folder} exists already: name a new folder.") from error
+        try:
+            picture = BytesIO()
+            self.panel().save(picture, format="PNG")
+            write_bytes(folder / "panel.png", picture.getvalue())
+            for name, values in (("heatmap", self.heatmap), ("evidence", self.evidence)):
+                buffer = BytesIO()
+                np.save(buffer, values, allow_pickle=False)
+                write_bytes(folder / f"{name}.npy", buffer.getvalue())
+            write_text(folder / "inspection.json", json.dumps(self.summary(), indent=2, ensure_ascii=False) + "\n")
+        except BaseException:
+            shutil.rmtree(folder)
+            raise
+        return folder
+
+    def panel(self) -> Image.Image:
+        """Input, heatmap, overlay and segments side by side, with the caption written on."""
+        return panel(self.exhibit, self.drawing.scale, self.drawing.method)
+
+    def summary(self) -> dict[str, object]:
+        """Everything but the maps, ready for JSON."""
+        height, width = self.exhibit.image.shape[:2]
+        return {
+            "schema": SCHEMA,
+            "file": self.file,
+            "score": self.score,
+            "logit": self.logit,
+            "intercept": self.intercept,
+            "verdict": self.verdict,
+            "threshold": {"value": self.threshold.value, "rule": self.threshold.rule},
+            "method": self.drawing.method,
+            "layer": self.drawing.layer,
+            "picture": {"height": height, "width": width},
+            "segments": [
+                {"box": list(segment.box), "area": segment.area, "evidence_share": segment.evidence_share}
+                for segment in self.segments
+            ],
+        }

@@ -1,0 +1,143 @@
+"""The judging stage of a run: scores for every image, metrics, and the report that shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from whycam import run_folder
+from whycam.atomic import write_text
+from whycam.card import Card
+from whycam.data.cache import PixelCache
+from whycam.data.images import decode, shrink
+from whycam.detector import BATCH, Detector
+from whycam.evaluation.curves import curves
+from whycam.evaluation.evaluate import evaluate, to_json
+from whycam.progress import Progress
+from whycam.report.contents import ReportInput
+from whycam.report.page import write_report
+from whycam.types import Dataset, EpochRecord, Evaluation, Exhibit, Floats, Predictions, Sample, Threshold
+
+_SCALE_IMAGES = 512
+_SCALE_QUANTILE = 0.95
+_MISTAKES, _RIGHT = 24, 12
+_PICTURE_SIDE = 384
+
+
+def heatmap_scale(detector: Detector, dataset: Dataset, pixels: PixelCache, *, progress: Progress) -> float:
+    """The heatmap value shown as the hottest colour: the 95th percentile of anomalous training images' maxima.
+
+    At most 512 of them are looked at, evenly spread. 0 where no heatmap has a positive cell.
+    """
+    samples = [sample for sample in dataset.samples if sample.split == "train" and sample.anomalous]
+    rows = pixels.rows(samples)[:: -(-len(samples) // _SCALE_IMAGES)]
+    maxima: list[float] = []
+    with progress.bar("setting the colour scale", len(rows)) as bar:
+        for first in range(0, len(rows), BATCH):
+            explanation = detector.explain_pixels(pixels.read(rows[first : first + BATCH]))
+            maxima += explanation.heatmaps.max(axis=(1, 2)).tolist()
+            bar.advance(len(explanation.scores))
+    return float(np.quantile(maxima, _SCALE_QUANTILE))
+
+
+def judge(
+    folder: Path,
+    detector: Detector,
+    dataset: Dataset,
+    pixels: PixelCache,
+    *,
+    card: Card,
+    history: Sequence[EpochRecord],
+    progress: Progress,
+) -> Evaluation:
+    """Score all of `dataset` and write predictions.csv, metrics.json, report.html, plots and gallery into `folder`.
+
+    `card` is the detector's, with `data` about this very dataset.
+    """
+    scores = _scores(detector, pixels.rows(dataset.samples), pixels, progress=progress)
+    sets: dict[str, Predictions] = {}
+    for split in ("train", "test"):
+        chosen = [number for number, sample in enumerate(dataset.samples) if sample.split == split]
+        if chosen:
+            sets[split] = _predictions([dataset.samples[number] for number in chosen], scores[chosen])
+    train, test = sets.get("train"), sets["test"]
+    threshold = card.threshold
+    probabilities = card.model.score == "probability"
+    with progress.bar("measuring", 1) as bar:
+        evaluation = evaluate(train, test, threshold=threshold, probabilities=probabilities, seed=card.training.seed)
+        bar.advance()
+    exhibits = _exhibits(detector, dataset, pixels, scores, progress=progress)
+    run_folder.write_predictions(folder, sets, threshold)
+    write_text(folder / run_folder.METRICS, to_json(evaluation))
+    contents = ReportInput(
+        card=card,
+        evaluation=evaluation,
+        history=tuple(history),
+        train=train,
+        test=test,
+        train_curves=None if train is None else curves(train),
+        test_curves=curves(test),
+        exhibits=exhibits,
+        created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    )
+    with progress.bar("writing the report", 1) as bar:
+        write_report(folder, contents)
+        bar.advance()
+    return evaluation
+
+
+def _scores(detector: Detector, rows: npt.NDArray[np.intp], pixels: PixelCache, *, progress: Progress) -> Floats:
+    parts = []
+    with progress.bar("scoring", len(rows)) as bar:
+        for first in range(0, len(rows), BATCH):
+            parts.append(detector.score_pixels(pixels.read(rows[first : first + BATCH])))
+            bar.advance(len(parts[-1]))
+    return np.concatenate(parts).astype(np.float64)
+
+
+def _predictions(samples: Sequence[Sample], scores: Floats) -> Predictions:
+    return Predictions(
+        files=tuple(sample.file for sample in samples),
+        targets=np.array([sample.target for sample in samples], dtype=np.float64),
+        scores=scores,
+        groups=tuple(sample.group for sample in samples),
+    )
+
+
+def _exhibits(
+    detector: Detector, dataset: Dataset, pixels: PixelCache, scores: Floats, *, progress: Progress
+) -> tuple[Exhibit, ...]:
+    chosen = choose_exhibits(dataset.samples, scores, detector.card.threshold)
+    rows = pixels.rows([dataset.samples[number] for number in chosen])
+    exhibits = []
+    with progress.bar("drawing heatmaps", len(chosen)) as bar:
+        for first in range(0, len(chosen), BATCH):
+            explanation = detector.explain_pixels(pixels.read(rows[first : first + BATCH]))
+            for at, number in enumerate(chosen[first : first + BATCH]):
+                sample = dataset.samples[number]
+                picture = shrink(decode(sample.path), _PICTURE_SIDE)
+                exhibit = detector.exhibit(
+                    explanation, at, picture, file=sample.file, split=sample.split or "", target=sample.target
+                )
+                exhibits.append(replace(exhibit, score=float(scores[number])))
+                bar.advance()
+    return tuple(exhibits)
+
+
+def choose_exhibits(samples: Sequence[Sample], scores: Floats, threshold: Threshold) -> list[int]:
+    """Which test images the gallery shows: the worst mistakes first, then right ones spread over their scores."""
+    test = [number for number, sample in enumerate(samples) if sample.split == "test"]
+    mistakes = [n for n in test if samples[n].anomalous != (threshold.verdict(scores[n]) == "anomalous")]
+    mistakes.sort(key=lambda n: (-abs(scores[n] - threshold.value), samples[n].file))
+    chosen = mistakes[:_MISTAKES]
+    for anomalous in (True, False):
+        right = [n for n in test if samples[n].anomalous == anomalous and n not in set(mistakes)]
+        right.sort(key=lambda n: (-scores[n], samples[n].file))
+        spread = np.linspace(0, len(right) - 1, min(_RIGHT // 2, len(right))).round().astype(int)
+        chosen += [right[at] for at in spread]
+    return chosen

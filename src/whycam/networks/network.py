@@ -1,0 +1,73 @@
+"""What every network promises: feature maps, and a head that can be written down as an affine function of them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from whycam.card import CellGrid
+
+
+@dataclass(frozen=True)
+class Linearisation:
+    """The head, around one batch of feature maps, as the affine function that it is there.
+
+    For every image, ``logit == sum over stages and cells of gradient * features + intercept`` exactly (up to rounding),
+    because a head of linear layers, ReLU and max- or average-pooling is piecewise linear (HiResCAM, arXiv 2011.08891,
+    section 3, has the proof for one linear layer; the masks of ReLU and max extend it to all of them).
+    """
+
+    features: tuple[Tensor, ...]
+    """For each stage (N, K, h, w): the feature maps A."""
+    gradients: tuple[Tensor, ...]
+    """For each stage (N, K, h, w): dy/dA, in closed form."""
+    intercept: Tensor
+    """(N,): what the logit would be with all feature maps at zero and the head's masks as they are."""
+    logit: Tensor
+    """(N,)."""
+
+
+class Network(nn.Module, ABC):
+    """A convolutional part that yields feature maps, and a piecewise linear head that turns them into one logit."""
+
+    name: ClassVar[str]
+    layer: ClassVar[str]
+    """The name of the explained layer (the last stage), for people."""
+    score: ClassVar[Literal["linear", "probability"]]
+
+    @abstractmethod
+    def stages(self, images: Tensor) -> tuple[Tensor, ...]:
+        """The feature maps of `images`.
+
+        Args:
+            images: (N, 3, H, W), or (N, 1, H, W) where all are grey, in the network's value range.
+
+        Returns:
+            One (N, K, h, w) tensor a stage, the last stage last.
+        """
+
+    @abstractmethod
+    def linearise(self, stages: Sequence[Tensor]) -> Linearisation:
+        """The logit of `stages`, and its gradient and intercept in closed form: no autograd and no second pass."""
+
+    @abstractmethod
+    def grids(self, size_hw: tuple[int, int]) -> tuple[CellGrid, ...]:
+        """Where each stage's cells lie on an input of `size_hw` pixels."""
+
+    @abstractmethod
+    def forward(self, images: Tensor) -> Tensor:
+        """The logit of each image, (N,): the cheapest way there, differentiable."""
+
+    @property
+    def n_parameters(self) -> int:
+        """The number of trainable parameters."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+    def scores(self, logit: Tensor) -> Tensor:
+        """The score that belongs to each logit: the logit itself, or its sigmoid."""
+        return torch.sigmoid(logit) if self.score == "probability" else logit

@@ -1,0 +1,26 @@
+"""What a report is made of, as one value, so that drawing can be tried and tested without training anything."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from whycam.card import Card
+from whycam.types import Curves, EpochRecord, Evaluation, Exhibit, Predictions
+
+
+@dataclass(frozen=True)
+class ReportInput:
+    """Everything that a report shows; nothing in it is computed again."""
+
+    card: Card
+    evaluation: Evaluation
+    history: tuple[EpochRecord, ...]
+    """In the order of the epochs; empty where unknown."""
+    train: Predictions | None
+    test: Predictions
+    train_curves: Curves | None
+    test_curves: Curves
+    exhibits: tuple[Exhibit, ...]
+    """In the order shown: the worst mistakes first, then images judged rightly."""
+    created: str
+    """When the report was made, for people."""

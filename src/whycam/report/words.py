@@ -1,0 +1,155 @@
+"""Figures as people read them, in one place, so that terminal, page and plots say the same in the same words."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from whycam.types import Estimate, Evaluation, Exhibit, Metrics
+
+Outcome = Literal["miss", "false-alarm", "right", "unlabelled"]
+
+
+def number(value: float) -> str:
+    """A number with 3 significant digits: 0.235, 12.0, 1,230, 3.40e+38."""
+    if value == 0:
+        return "0"
+    if not 1e-4 <= abs(value) < 1e6:
+        return f"{value:.2e}"
+    text = f"{value:#.3g}"
+    return f"{float(text):,.0f}" if "e" in text else text.removesuffix(".")
+
+
+def grade(target: float) -> str:
+    """A target as short as it can be written: 0, 1, 0.33."""
+    return f"{target:.3g}"
+
+
+def count(n: int) -> str:
+    """A whole number: 50,000."""
+    return f"{n:,}"
+
+
+def share(value: float) -> str:
+    """A share in [0, 1] as a percentage without its sign; what is not all never reads 100, what is not none never 0."""
+    for digits in range(3, 17):
+        text = f"{100 * value:#.{digits}g}".removesuffix(".")
+        if value == 1 or float(text) != 100:
+            break
+    return "100" if value == 1 else "0" if value == 0 else text
+
+
+def estimate(figure: Estimate, *, as_share: bool = False) -> str:
+    """A figure with its interval: `0.235 (0.210 to 0.261)`, as a share `79.3 % (76.2 to 82.4 %)`, or `undefined`."""
+    if figure.value is None:
+        return "undefined"
+    spread = interval(figure, as_share=as_share)
+    return value(figure, as_share=as_share) + (f" ({spread})" if spread else "")
+
+
+def value(figure: Estimate, *, as_share: bool = False) -> str:
+    """A figure without its interval, or `undefined`."""
+    if figure.value is None:
+        return "undefined"
+    return f"{share(figure.value)} %" if as_share else number(figure.value)
+
+
+def interval(figure: Estimate, *, as_share: bool = False) -> str:
+    """The interval alone, `76.2 to 82.4 %`; empty where there is none."""
+    if figure.low is None or figure.high is None:
+        return ""
+    if as_share:
+        return f"{share(figure.low)} to {share(figure.high)} %"
+    return f"{number(figure.low)} to {number(figure.high)}"
+
+
+def images(n: int, kind: str = "") -> str:
+    """`1 test image`, `656 test images`."""
+    return f"{count(n)} {kind + ' ' if kind else ''}image{'' if n == 1 else 's'}"
+
+
+def commoner(metrics: Metrics) -> str:
+    """The verdict of the best constant."""
+    return "anomalous" if 2 * metrics.n_anomalous > metrics.n else "normal"
+
+
+def verdict_sentence(evaluation: Evaluation) -> str:
+    """The verdict on the model in one plain sentence, beside what always giving the same answer would get.
+
+    It begins with "No better than a constant" exactly where `beats_constant` is false, save where all test images are
+    of one class, so that nothing could be told apart.
+    """
+    test = evaluation.test
+    spread = interval(test.accuracy, as_share=True)
+    result = (
+        f"n {images(test.n, 'test')} it had not seen, the model is right on {value(test.accuracy, as_share=True)}"
+        + (f" (95 % interval {spread})" if spread else " (too few images for an interval)")
+        + f"; always saying '{commoner(test)}' would be right on {share(test.constant.accuracy)} %."
+    )
+    if test.beats_constant:
+        return "O" + result
+    if test.n_anomalous in (0, test.n):
+        return f"All test images are {commoner(test)}, so whether the model can tell is unknown: o" + result
+    return "No better than a constant: o" + result
+
+
+def mistakes_sentence(metrics: Metrics) -> str:
+    """How the wrong verdicts divide: `It missed 35 of 206 anomalous images and called 12 of 450 normal images …`"""
+    (_, false_alarms), (missed, _) = metrics.confusion_matrix
+    n_normal = metrics.n - metrics.n_anomalous
+    parts = []
+    if metrics.n_anomalous:
+        parts.append(f"missed {count(missed)} of {images(metrics.n_anomalous, 'anomalous')}")
+    if n_normal:
+        parts.append(f"called {count(false_alarms)} of {images(n_normal, 'normal')} anomalous")
+    return f"It {' and '.join(parts)}."
+
+
+def standing(metrics: Metrics) -> str:
+    """What it means that the model beats the best constant, or that it does not, in two or three sentences."""
+    errors = (
+        f"Its mean absolute error is {estimate(metrics.mae)}; giving every image the median target as its score "
+        f"would get {number(metrics.constant.mae)}."
+    )
+    if metrics.beats_constant:
+        return f"It beats the best constant by more than chance explains. {errors}"
+    if metrics.n_anomalous in (0, metrics.n):
+        return f"Test it on images of both classes. {errors}"
+    ranks = metrics.auroc.low is not None and metrics.auroc.low > 0.5
+    auroc = f"It does rank anomalous images above normal ones more often than chance (AUROC {estimate(metrics.auroc)})"
+    return (
+        "The same answer for every image, without looking at it, would do as well as this model as far as these images "
+        f"can tell. {errors} "
+        + (f"{auroc}, so another threshold may help. " if ranks else "")
+        + "Do not rely on its verdicts, nor on its heatmaps."
+    )
+
+
+def printable(name: str) -> str:
+    """A file name fit to be shown: control characters and undecodable bytes as a replacement sign."""
+    decoded = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in decoded)
+
+
+def outcome(exhibit: Exhibit) -> Outcome:
+    """`miss` (anomalous, called normal), `false-alarm` (normal, called anomalous), `right`, or `unlabelled`."""
+    if exhibit.target is None:
+        return "unlabelled"
+    if not exhibit.mistake:
+        return "right"
+    return "miss" if exhibit.verdict == "normal" else "false-alarm"
+
+
+def outcome_words(exhibit: Exhibit) -> str:
+    """The outcome for people."""
+    return {
+        "miss": "mistake: missed anomaly",
+        "false-alarm": "mistake: false alarm",
+        "right": "right",
+        "unlabelled": "no target to compare",
+    }[outcome(exhibit)]
+
+
+def facts(exhibit: Exhibit) -> str:
+    """Score, target and verdict of one image in one line."""
+    target = "" if exhibit.target is None else f" · target {grade(exhibit.target)}"
+    return f"score {number(exhibit.score)}{target} · verdict {exhibit.verdict}"

@@ -1,0 +1,157 @@
+"""The files of a run folder: who writes which columns where, and how they are read back."""
+
+from __future__ import annotations
+
+import csv
+import io
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+from whycam.atomic import write_text
+from whycam.errors import OptionError, RunError
+from whycam.types import Dataset, EpochRecord, Predictions, Sample, Scored, Split, Threshold
+
+SAMPLES, PREDICTIONS, HISTORY, METRICS = "samples.csv", "predictions.csv", "history.csv", "metrics.json"
+_SAMPLE_COLUMNS = ("file", "target", "split", "group", "kind", "mask", "sha256")
+
+
+def check_writable(folder: Path, *, resume: bool, overwrite: bool) -> None:
+    """Make sure that a run may be written to `folder`: new or empty, resumed, or an earlier run that may go.
+
+    Raises:
+        RunError: the folder holds a run and neither `resume` nor `overwrite` is given, or holds something else.
+        OptionError: both are given.
+    """
+    if resume and overwrite:
+        raise OptionError("--resume and --overwrite contradict each other: give one of them.")
+    if folder.exists() and not folder.is_dir():
+        raise RunError(f"{folder} is a file: name a folder with --out.")
+    if resume and not folder.is_dir():
+        raise RunError(f"{folder} does not exist, so there is nothing to resume: leave --resume out.")
+    if folder.is_dir() and any(folder.iterdir()) and not resume:
+        if not (folder / SAMPLES).exists():
+            raise RunError(f"{folder} is not empty and not a WhyCAM run: name another folder with --out.")
+        if not overwrite:
+            raise RunError(
+                f"{folder} already holds a run: name another folder with --out, "
+                "go on with it by --resume, or replace it by --overwrite."
+            )
+
+
+def start(folder: Path, *, overwrite: bool) -> None:
+    """Make the folder, without the earlier run that `check_writable` let pass."""
+    if overwrite and folder.is_dir():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def write_samples(folder: Path, dataset: Dataset, digests: dict[str, str]) -> None:
+    """samples.csv: every image used, in order, with the SHA-256 of its bytes."""
+    rows = (
+        (
+            sample.file,
+            "" if sample.target is None else repr(sample.target),
+            sample.split or "",
+            sample.group or "",
+            sample.kind or "",
+            "" if sample.mask is None else str(sample.mask),
+            digests[sample.file],
+        )
+        for sample in dataset.samples
+    )
+    write_text(folder / SAMPLES, table(_SAMPLE_COLUMNS, rows))
+
+
+def read_samples(folder: Path, root: Path) -> tuple[Dataset, dict[str, str]]:
+    """What `write_samples` wrote, with paths under `root`, and the digests by file name; RunError where damaged."""
+    path = folder / SAMPLES
+    samples, digests = [], {}
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                split: Split = "train" if row["split"] == "train" else "test"
+                sample = Sample(
+                    file=row["file"],
+                    path=root / row["file"],
+                    target=float(row["target"]),
+                    split=split,
+                    group=row["group"] or None,
+                    kind=row["kind"] or None,
+                    mask=Path(row["mask"]) if row["mask"] else None,
+                )
+                samples.append(sample)
+                digests[sample.file] = row["sha256"]
+    except FileNotFoundError as error:
+        raise RunError(f"{folder} is not a WhyCAM run: it has no {SAMPLES}.") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(f"{path} is damaged ({error}): train again.") from error
+    return Dataset(root=root, layout=SAMPLES, samples=tuple(samples)), digests
+
+
+def write_history(folder: Path, history: Sequence[EpochRecord]) -> None:
+    """history.csv: one row an epoch."""
+    rows = ((record.epoch, repr(record.loss), f"{record.seconds:.3f}") for record in history)
+    write_text(folder / HISTORY, table(("epoch", "loss", "seconds"), rows))
+
+
+def read_history(folder: Path) -> tuple[EpochRecord, ...]:
+    """What `write_history` wrote; RunError where missing or damaged."""
+    path = folder / HISTORY
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return tuple(
+                EpochRecord(epoch=int(row["epoch"]), loss=float(row["loss"]), seconds=float(row["seconds"]))
+                for row in csv.DictReader(file)
+            )
+    except FileNotFoundError as error:
+        raise RunError(f"{folder} is not a finished run: it has no {HISTORY}.") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(f"{path} is damaged ({error}).") from error
+
+
+def write_predictions(folder: Path, sets: dict[str, Predictions], threshold: Threshold) -> None:
+    """predictions.csv: file, split, target, score, verdict."""
+    rows = (
+        (file, split, repr(float(target)), repr(float(score)), threshold.verdict(score))
+        for split, predictions in sets.items()
+        for file, target, score in zip(predictions.files, predictions.targets, predictions.scores, strict=True)
+    )
+    write_text(folder / PREDICTIONS, table(("file", "split", "target", "score", "verdict"), rows))
+
+
+@contextmanager
+def new_table(path: Path) -> Iterator[TextIO]:
+    """A new CSV file to write to; RunError where there is one already, or it cannot be made."""
+    try:
+        file = path.open("x", newline="", encoding="utf-8")
+    except FileExistsError as error:
+        raise RunError(f"{path} exists already: name another file with --out.") from error
+    except OSError as error:
+        raise RunError(f"{path} cannot be written ({error.strerror}): name another file with --out.") from error
+    with file:
+        yield file
+
+
+def stream_scores(file: TextIO, scored: Iterable[Scored]) -> Counter[str]:
+    """Write file, score, verdict, problem as rows come, each one flushed; count the rows by verdict or `unreadable`."""
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(("file", "score", "verdict", "problem"))
+    counts: Counter[str] = Counter()
+    for item in scored:
+        writer.writerow((item.file, "" if item.score is None else repr(item.score), item.verdict or "", item.problem))
+        file.flush()
+        counts[item.verdict or "unreadable"] += 1
+    return counts
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """CSV text with a header and line feeds."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    return text.getvalue()

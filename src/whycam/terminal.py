@@ -1,0 +1,108 @@
+"""What people see in the terminal: progress bars on standard error, results on standard output."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import Progress as RichProgress
+from rich.table import Table
+
+from whycam.card import DataCard
+from whycam.progress import Bar
+from whycam.report.words import estimate, images, mistakes_sentence, number, share, standing, verdict_sentence
+from whycam.types import Evaluation, Metrics
+
+
+class _RichBar:
+    def __init__(self, progress: RichProgress, task: int) -> None:
+        self._progress, self._task = progress, task
+
+    def advance(self, steps: int = 1, note: str = "") -> None:
+        fields = {"note": note} if note else {}
+        self._progress.update(self._task, advance=steps, **fields)  # type: ignore[arg-type]
+
+
+class TerminalProgress:
+    """Draws each bar on standard error while its work runs, and leaves one line behind."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True)
+
+    @contextmanager
+    def bar(self, what: str, total: int) -> Iterator[Bar]:
+        """A bar for `total` steps of `what`."""
+        columns = (
+            TextColumn("{task.description:<24}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+        )
+        with RichProgress(*columns, console=self._console) as progress:
+            yield _RichBar(progress, progress.add_task(what, total=total, note=""))
+
+
+class Terminal:
+    """Prints results for people, or nothing where the caller wants JSON."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._console = Console(quiet=quiet, highlight=False, soft_wrap=True)
+
+    def say(self, text: str = "") -> None:
+        """One line as it is: no markup, no wrapping."""
+        self._console.print(text, markup=False)
+
+    def data(self, card: DataCard) -> None:
+        """What was used and what was left out."""
+        n = card.n_train + card.n_test
+        self.say(f"Data      {images(n)} in {card.root} ({card.layout})")
+        self.say(f"Split     {card.split}")
+        for note in card.notes:
+            self.say(f"Note      {note}")
+        for item in card.skipped[:10]:
+            self.say(f"Skipped   {item.file}: {item.reason}")
+        if len(card.skipped) > 10:
+            self.say(f"Skipped   ... and {len(card.skipped) - 10} more, all named in card.json")
+        if card.n_other_files:
+            self.say(f"Left out  {card.n_other_files} files that are not images")
+
+    def evaluation(self, evaluation: Evaluation) -> None:
+        """The table of figures beside the best constant, and the verdict on the model in words."""
+        sets = [("test", evaluation.test)]
+        if evaluation.train is not None:
+            sets.insert(0, ("train", evaluation.train))
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        table.add_column("")
+        for name, metrics in sets:
+            table.add_column(f"{name} ({metrics.n} images)")
+            table.add_column("best constant")
+        for title, row in _rows():
+            table.add_row(title, *(cell for _, metrics in sets for cell in row(metrics)))
+        self._console.print(table)
+        self.say()
+        self.say(verdict_sentence(evaluation))
+        self.say(mistakes_sentence(evaluation.test))
+        self.say(standing(evaluation.test))
+        self.say(f"Threshold {number(evaluation.threshold.value)} ({evaluation.threshold.rule}).")
+
+
+def _rows() -> tuple[tuple[str, Callable[[Metrics], tuple[str, str]]], ...]:
+    return (
+        ("mean absolute error", lambda m: (estimate(m.mae), number(m.constant.mae))),
+        ("accuracy", lambda m: (estimate(m.accuracy, as_share=True), f"{share(m.constant.accuracy)} %")),
+        ("AUROC", lambda m: (estimate(m.auroc), "0.5")),
+        ("recall", lambda m: (estimate(m.recall, as_share=True), "")),
+        ("precision", lambda m: (estimate(m.precision, as_share=True), "")),
+        ("F1", lambda m: (estimate(m.f1), "")),
+    )

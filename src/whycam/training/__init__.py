@@ -1,0 +1,1 @@
+"""From a recipe and labelled pixels to a trained network."""

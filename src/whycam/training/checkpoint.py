@@ -1,0 +1,80 @@
+"""One file that a training can go on from: tensors as safetensors, the rest as JSON in its header, never pickled."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from whycam.atomic import write_bytes
+from whycam.errors import RunError
+from whycam.training.rmsprop import KerasRMSprop
+from whycam.types import EpochRecord
+
+FILE_NAME = "checkpoint.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What must be the same for a resumed training to end in the same weights."""
+
+    recipe: str
+    size_hw: tuple[int, int]
+    batch_size: int
+    seed: int
+    fingerprint: str
+    """Of the training data; see `DataCard`."""
+    device: str
+    threads: int
+    """Sums in another order round differently, so the number of CPU threads belongs to the plan."""
+    torch_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """The training after its last finished epoch."""
+
+    plan: Plan
+    history: tuple[EpochRecord, ...]
+    tensors: dict[str, Tensor]
+
+    def restore(self, network: nn.Module, optimizer: KerasRMSprop) -> None:
+        """Put the weights and the optimiser's state back, in place."""
+        for name, parameter in network.named_parameters():
+            parameter.data.copy_(self.tensors[f"network.{name}"])
+        for (name, _), velocity in zip(network.named_parameters(), optimizer.velocities, strict=True):
+            velocity.copy_(self.tensors[f"velocity.{name}"])
+
+
+_META = TypeAdapter(tuple[Plan, tuple[EpochRecord, ...]])
+
+
+def save_checkpoint(
+    folder: Path, plan: Plan, history: tuple[EpochRecord, ...], *, network: nn.Module, optimizer: KerasRMSprop
+) -> None:
+    """Write `folder`/checkpoint.safetensors in one step."""
+    tensors = {}
+    for (name, parameter), velocity in zip(network.named_parameters(), optimizer.velocities, strict=True):
+        tensors[f"network.{name}"] = parameter.detach().contiguous()
+        tensors[f"velocity.{name}"] = velocity.contiguous()
+    meta = _META.dump_json((plan, history)).decode()
+    write_bytes(folder / FILE_NAME, save(tensors, metadata={"whycam": meta}))
+
+
+def load_checkpoint(folder: Path) -> Checkpoint | None:
+    """The checkpoint in `folder`, or None where there is none; RunError where it is damaged."""
+    path = folder / FILE_NAME
+    if not path.exists():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            plan, history = _META.validate_json((file.metadata() or {})["whycam"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except (SafetensorError, KeyError, ValidationError, json.JSONDecodeError, OSError) as error:
+        raise RunError(f"{path} is damaged ({error}): train again into another folder.") from error
+    return Checkpoint(plan, history, tensors)

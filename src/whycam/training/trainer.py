@@ -1,0 +1,106 @@
+"""The training loop: reads batches, steps, and hands back one record an epoch."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from whycam.errors import WhyCAMError
+from whycam.networks.device import as_input
+from whycam.networks.network import Network
+from whycam.progress import SILENT, Progress
+from whycam.training.recipe import Recipe
+from whycam.training.rmsprop import KerasRMSprop
+from whycam.types import EpochRecord, Floats, Pixels
+
+Rows = npt.NDArray[np.integer]
+
+
+@dataclass(frozen=True)
+class LabelledPixels:
+    """Training images, read on demand so that memory does not grow with their number."""
+
+    read: Callable[[Rows], Pixels]
+    """Rows (B,) -> uint8 (B, H, W, C), C 1 or 3."""
+    rows: Rows
+    """(N,) the rows to train on."""
+    targets: Floats
+    """(N,) one target for each of `rows`."""
+
+
+def new_optimizer(network: Network, recipe: Recipe) -> KerasRMSprop:
+    """The recipe's optimiser over all of the network's parameters."""
+    return KerasRMSprop(
+        network.parameters(), learning_rate=recipe.learning_rate, rho=recipe.rho, epsilon=recipe.epsilon
+    )
+
+
+def train_epochs(
+    network: Network,
+    optimizer: KerasRMSprop,
+    data: LabelledPixels,
+    *,
+    recipe: Recipe,
+    seed: int,
+    epochs: range,
+    progress: Progress = SILENT,
+) -> Iterator[EpochRecord]:
+    """Train epoch by epoch, yielding after each one; the network is then at the end of that epoch.
+
+    The order of images in epoch e depends on (`seed`, e) alone, so a training may stop after any epoch and go on
+    later to bit-identical weights.
+
+    Raises:
+        WhyCAMError: the loss is no longer finite.
+    """
+    device = next(network.parameters()).device
+    targets = torch.from_numpy(data.targets.astype(np.float32)).to(device)
+    batches = -(-len(data.rows) // recipe.batch_size)
+    with progress.bar("training", len(epochs) * batches) as bar, _deterministic(device):
+        for epoch in epochs:
+            start = time.perf_counter()
+            order = np.random.default_rng((seed, epoch)).permutation(len(data.rows))
+            total = torch.zeros((), dtype=torch.float64, device=device)
+            network.train()
+            for first in range(0, len(order), recipe.batch_size):
+                chosen = order[first : first + recipe.batch_size]
+                images = as_input(data.read(data.rows[chosen]), device)
+                loss = (network(images) - targets[torch.from_numpy(chosen).to(device)]).abs().mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                total += loss.detach().double() * len(chosen)
+                bar.advance(note=f"epoch {epoch} of {epochs.stop - 1}")
+            network.eval()
+            mean = float(total) / len(order)
+            if not np.isfinite(mean):
+                raise WhyCAMError(
+                    f"The training loss became {mean} in epoch {epoch}: check the images for extreme values, "
+                    "or train with another --seed."
+                )
+            bar.advance(0, note=f"epoch {epoch} of {epochs.stop - 1}, loss {mean:.4f}")
+            yield EpochRecord(epoch=epoch, loss=mean, seconds=time.perf_counter() - start)
+
+
+@contextmanager
+def _deterministic(device: torch.device) -> Iterator[None]:
+    """Bit-for-bit repeatable kernels while training; the caller's settings are put back."""
+    before = torch.are_deterministic_algorithms_enabled()
+    benchmark = torch.backends.cudnn.benchmark
+    if device.type == "cuda":
+        # cuBLAS reads this when its first handle is made; see its documentation, "Results reproducibility".
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+        torch.backends.cudnn.benchmark = benchmark

@@ -1,0 +1,237 @@
+"""The values that pass between the layers: frozen, free of torch, and free of behaviour that belongs to a layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Split = Literal["train", "test"]
+Verdict = Literal["normal", "anomalous"]
+Floats = npt.NDArray[np.floating]
+Pixels = npt.NDArray[np.uint8]
+
+ANOMALOUS_ABOVE = 0.5
+"""A target above this counts as anomalous wherever a yes or no is needed."""
+
+
+# ---------------------------------------------------------------- data
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One image and what is known about it."""
+
+    file: str
+    """The name people see: the path relative to the data's root, with forward slashes (or as the CSV has it)."""
+    path: Path
+    """Where the bytes are."""
+    target: float | None = None
+    """0 normal, 1 anomalous, or between; None where unlabelled."""
+    split: Split | None = None
+    group: str | None = None
+    """Images of one group (one part, one patient) never stand on both sides of a split."""
+    kind: str | None = None
+    """A finer class, such as the defect type."""
+    mask: Path | None = None
+    """Image of the true defect's pixels, non-zero where defective."""
+
+    @property
+    def anomalous(self) -> bool:
+        """Whether the target counts as anomalous; a missing target does not."""
+        return self.target is not None and self.target > ANOMALOUS_ABOVE
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A file that was left out, and why."""
+
+    file: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The samples found under one root, in a stable order, and everything that was left out."""
+
+    root: Path
+    layout: str
+    """How it was read, for people: "class folders", "MVTec folders", "table manifest.csv", ..."""
+    samples: tuple[Sample, ...]
+    skipped: tuple[Skipped, ...] = ()
+    n_other_files: int = 0
+    """Files that are not images."""
+    notes: tuple[str, ...] = ()
+    """What a user should be told about how the data were read, one sentence each."""
+
+    @property
+    def targets(self) -> Floats:
+        """(N,) float64 targets; raises ValueError where a sample is unlabelled."""
+        values = [sample.target for sample in self.samples]
+        if any(value is None for value in values):
+            raise ValueError("unlabelled samples have no targets")
+        return np.array(values, dtype=np.float64)
+
+    @property
+    def one_hot(self) -> Floats:
+        """(N, 2) float64 labels, columns (normal, anomalous): 0 -> (1, 0), 1 -> (0, 1), graded 0.33 -> (0.67, 0.33)."""
+        targets = self.targets
+        return np.stack([1.0 - targets, targets], axis=1)
+
+    def without(self, skipped: tuple[Skipped, ...]) -> Dataset:
+        """The same data less the skipped files, which are recorded."""
+        gone = {item.file for item in skipped}
+        kept = tuple(sample for sample in self.samples if sample.file not in gone)
+        return replace(self, samples=kept, skipped=self.skipped + skipped)
+
+
+# ---------------------------------------------------------------- training
+
+
+@dataclass(frozen=True, slots=True)
+class EpochRecord:
+    """One line of history.csv."""
+
+    epoch: int
+    """Counted from 1."""
+    loss: float
+    """Mean training loss over the epoch's batches, weighted by their size."""
+    seconds: float
+
+
+# ---------------------------------------------------------------- evaluation
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A figure with its 95 % bootstrap interval; all None where the figure is undefined."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """What the best constant score for this very set would get."""
+
+    mae: float
+    """With the median target as every image's score."""
+    accuracy: float
+    """With the commoner class as every image's verdict."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """How well scores fit targets on one set of images."""
+
+    n: int
+    n_anomalous: int
+    mae: Estimate
+    rmse: Estimate
+    accuracy: Estimate
+    balanced_accuracy: Estimate
+    f1: Estimate
+    precision: Estimate
+    recall: Estimate
+    auroc: Estimate
+    average_precision: Estimate
+    brier: Estimate
+    confusion_matrix: tuple[tuple[int, int], tuple[int, int]]
+    """((true negatives, false positives), (false negatives, true positives))."""
+    constant: Constant
+    beats_constant: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """The score at or above which the verdict is `anomalous`, and where it came from."""
+
+    value: float
+    rule: str
+
+    def verdict(self, score: float) -> Verdict:
+        """The verdict on one score."""
+        return "anomalous" if score >= self.value else "normal"
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """One line of predictions: a score and verdict, or the problem that stood in the way."""
+
+    file: str
+    score: float | None
+    verdict: Verdict | None
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What metrics.json holds."""
+
+    schema: int
+    train: Metrics | None
+    test: Metrics
+    threshold: Threshold
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """The scores of one set of images beside their targets; all of length N."""
+
+    files: tuple[str, ...]
+    targets: Floats
+    scores: Floats
+    groups: tuple[str | None, ...]
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Points of the ROC and the precision-recall curve; empty arrays where a class is missing."""
+
+    false_positive_rate: Floats
+    true_positive_rate: Floats
+    recall: Floats
+    precision: Floats
+
+
+# ---------------------------------------------------------------- explanation
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One connected region of a heatmap above the stated level."""
+
+    mask: npt.NDArray[np.bool_]
+    """(H, W), on the grid of the heatmap it was cut from."""
+    box: tuple[int, int, int, int]
+    """left, top, right, bottom in pixels of that grid; right and bottom are exclusive."""
+    area: float
+    """Share of the image's pixels, in (0, 1]."""
+    evidence_share: float
+    """The region's evidence over the image's whole positive evidence; may be negative, 0 where there is none."""
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """One image with everything that is drawn about it."""
+
+    file: str
+    split: str
+    target: float | None
+    score: float
+    verdict: Verdict
+    image: Pixels
+    """(H, W, 3)."""
+    heatmap: Floats
+    """(H, W), >= 0, placed on the image's pixels."""
+    segments: tuple[Segment, ...]
+    """Masks of shape (H, W)."""
+
+    @property
+    def mistake(self) -> bool:
+        """Whether the verdict contradicts the target."""
+        return self.target is not None and (self.target > ANOMALOUS_ABOVE) != (self.verdict == "anomalous")
