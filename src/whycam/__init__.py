@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from whycam.inspection import Inspection as Inspection
     from whycam.workflow import Run as Run
     from whycam.workflow import evaluate as evaluate
-    from whycam.workflow import explain as explain
     from whycam.workflow import load as load
     from whycam.workflow import score as score
     from whycam.workflow import train as train
@@ -26,7 +25,6 @@ _HOMES = {
     "Run": "whycam.workflow",
     "WhyCAMError": "whycam.errors",
     "evaluate": "whycam.workflow",
-    "explain": "whycam.workflow",
     "load": "whycam.workflow",
     "score": "whycam.workflow",
     "train": "whycam.workflow",

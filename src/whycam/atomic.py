@@ -6,10 +6,12 @@ import os
 import tempfile
 from pathlib import Path
 
+_PART = ".part"
+
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Replace `path` by `content` in one step: a temporary neighbour, flushed to disk, then renamed."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=_PART)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
@@ -28,3 +30,8 @@ def write_bytes(path: Path, content: bytes) -> None:
 def write_text(path: Path, content: str) -> None:
     """As `write_bytes`, in UTF-8 and with line ends as given."""
     write_bytes(path, content.encode("utf-8"))
+
+
+def is_leftover(path: Path) -> bool:
+    """Whether this is the temporary neighbour of a write that was killed."""
+    return path.name.startswith(".") and path.name.endswith(_PART)

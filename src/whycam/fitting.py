@@ -31,32 +31,56 @@ class Fitted:
     card: TrainingCard
 
 
-def fit(
-    folder: Path, dataset: Dataset, pixels: PixelCache, recipe: Recipe, *, seed: int, device: str, progress: Progress
-) -> Fitted:
-    """Train from the checkpoint in `folder`, or from the start where there is none.
-
-    After Ctrl-C the network is the one of the last finished epoch, and `card.interrupted` says so.
+def plan(
+    folder: Path,
+    dataset: Dataset,
+    pixels: PixelCache,
+    recipe: Recipe,
+    *,
+    seed: int,
+    device: str,
+    resume: bool,
+) -> tuple[Plan, Checkpoint | None]:
+    """What is to be done, and where to go on from with `resume`; nothing is written.
 
     Raises:
         RunError: the checkpoint is damaged, belongs to another training, or has more epochs than asked for.
-        KeyboardInterrupt: Ctrl-C before the first epoch was finished.
+        OptionError: the device is unknown or missing.
     """
-    where = pick_device(device)
-    checkpoint = load_checkpoint(folder)
-    threads = torch.get_num_threads()
-    plan = Plan(
+    checkpoint = load_checkpoint(folder) if resume else None
+    planned = Plan(
         recipe=recipe.name,
         size_hw=recipe.size_hw,
         batch_size=recipe.batch_size,
         seed=seed,
         fingerprint=fingerprint(dataset, pixels),
-        device=where.type,
-        threads=checkpoint.plan.threads if checkpoint else threads,
+        device=pick_device(device).type,
+        threads=checkpoint.plan.threads if checkpoint else torch.get_num_threads(),
         torch_version=torch.__version__,
     )
     if checkpoint:
-        _check_same(folder, plan, checkpoint, recipe)
+        _check_same(folder, planned, checkpoint, recipe)
+    return planned, checkpoint
+
+
+def fit(
+    folder: Path,
+    dataset: Dataset,
+    pixels: PixelCache,
+    recipe: Recipe,
+    *,
+    planned: Plan,
+    checkpoint: Checkpoint | None,
+    progress: Progress,
+) -> Fitted:
+    """Train as planned, from the checkpoint or from the start, and leave a checkpoint in `folder` after every epoch.
+
+    After Ctrl-C the network is the one of the last finished epoch, and `card.interrupted` says so.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C before the first epoch was finished.
+    """
+    seed, where, threads = planned.seed, torch.device(planned.device), torch.get_num_threads()
     network = ClassicNetwork(recipe.size_hw)
     network.initialise(torch.Generator().manual_seed(seed))
     network.to(where)
@@ -69,13 +93,13 @@ def fit(
     epochs = range(len(history) + 1, recipe.epochs + 1)
     interrupted = False
     start = time.perf_counter()
-    torch.set_num_threads(plan.threads)
+    torch.set_num_threads(planned.threads)
     try:
         for record in train_epochs(
             network, optimizer, data, recipe=recipe, seed=seed, epochs=epochs, progress=progress
         ):
             finished = (*history, record)
-            save_checkpoint(folder, plan, finished, network=network, optimizer=optimizer)
+            save_checkpoint(folder, planned, finished, network=network, optimizer=optimizer)
             history.append(record)
             run_folder.write_history(folder, history)
     except KeyboardInterrupt:
@@ -97,7 +121,7 @@ def fit(
         optimizer=recipe.optimizer,
         loss=recipe.loss,
         device=where.type,
-        threads=plan.threads,
+        threads=planned.threads,
         seconds=round(time.perf_counter() - start, 3),
         interrupted=interrupted,
     )
@@ -110,8 +134,8 @@ def fingerprint(dataset: Dataset, pixels: PixelCache) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def _check_same(folder: Path, plan: Plan, checkpoint: Checkpoint, recipe: Recipe) -> None:
-    before, now = asdict(checkpoint.plan), asdict(plan)
+def _check_same(folder: Path, planned: Plan, checkpoint: Checkpoint, recipe: Recipe) -> None:
+    before, now = asdict(checkpoint.plan), asdict(planned)
     words = {"fingerprint": "data or split", "torch_version": "PyTorch version", "size_hw": "image size"}
     changed = [
         words.get(name, name) if name == "fingerprint" else f"{words.get(name, name)} ({before[name]}, now {now[name]})"

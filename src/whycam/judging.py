@@ -85,9 +85,7 @@ def judge(
         exhibits=exhibits,
         created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
-    with progress.bar("writing the report", 1) as bar:
-        write_report(folder, contents)
-        bar.advance()
+    write_report(folder, contents, progress=progress)
     return evaluation
 
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from whycam.atomic import write_text
+from whycam.atomic import is_leftover, write_text
 from whycam.errors import OptionError, RunError
 from whycam.types import Dataset, EpochRecord, Predictions, Sample, Scored, Split, Threshold
 
@@ -32,7 +32,7 @@ def check_writable(folder: Path, *, resume: bool, overwrite: bool) -> None:
         raise RunError(f"{folder} is a file: name a folder with --out.")
     if resume and not folder.is_dir():
         raise RunError(f"{folder} does not exist, so there is nothing to resume: leave --resume out.")
-    if folder.is_dir() and any(folder.iterdir()) and not resume:
+    if folder.is_dir() and any(not is_leftover(path) for path in folder.iterdir()) and not resume:
         if not (folder / SAMPLES).exists():
             raise RunError(f"{folder} is not empty and not a WhyCAM run: name another folder with --out.")
         if not overwrite:
@@ -43,10 +43,13 @@ def check_writable(folder: Path, *, resume: bool, overwrite: bool) -> None:
 
 
 def start(folder: Path, *, overwrite: bool) -> None:
-    """Make the folder, without the earlier run that `check_writable` let pass."""
+    """Make the folder, rid of the earlier run that `check_writable` let pass and of a killed writer's leftovers."""
     if overwrite and folder.is_dir():
         shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    for path in folder.iterdir():
+        if is_leftover(path):
+            path.unlink()
 
 
 def write_samples(folder: Path, dataset: Dataset, digests: dict[str, str]) -> None:

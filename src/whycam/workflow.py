@@ -18,7 +18,7 @@ from whycam.data.split import split_samples
 from whycam.detector import Detector, batches
 from whycam.errors import DataError, ImageError, OptionError, RunError, one_of
 from whycam.evaluation.threshold import midpoint
-from whycam.fitting import fingerprint, fit
+from whycam.fitting import fingerprint, fit, plan
 from whycam.inspection import Inspection
 from whycam.judging import heatmap_scale, judge
 from whycam.progress import SILENT, Progress
@@ -76,9 +76,10 @@ def train(
     dataset, pixels = _readable(found, chosen.size_hw, strict=strict, progress=progress)
     check_classes(dataset)
     dataset, how = split_samples(dataset, test_share, seed=seed)
+    planned, checkpoint = plan(folder, dataset, pixels, chosen, seed=seed, device=device, resume=resume)
     run_folder.start(folder, overwrite=overwrite)
     run_folder.write_samples(folder, dataset, pixels.digests)
-    fitted = fit(folder, dataset, pixels, chosen, seed=seed, device=device, progress=progress)
+    fitted = fit(folder, dataset, pixels, chosen, planned=planned, checkpoint=checkpoint, progress=progress)
     described = describe_data(dataset, fingerprint=fingerprint(dataset, pixels), split=how)
     card = make_card(fitted.network, fitted.card, described, threshold=midpoint(), size_hw=chosen.size_hw)
     scale = heatmap_scale(Detector(fitted.network, card, device=device), dataset, pixels, progress=progress)
@@ -179,10 +180,12 @@ def score(
     A file that cannot be read gives a line with its problem, never a score.
 
     Raises:
-        DataError: a path does not exist, or holds no image; with `strict`, a file that cannot be read.
+        DataError: a path does not exist, or holds no image (at once); with `strict`, a file that cannot be read.
     """
-    detector = load(run, device=device)
-    samples = open_unlabelled(data).samples
+    return _scored(load(run, device=device), open_unlabelled(data).samples, strict=strict, progress=progress)
+
+
+def _scored(detector: Detector, samples: Sequence[Sample], *, strict: bool, progress: Progress) -> Iterator[Scored]:
     size_hw = detector.card.model.size_hw
 
     def prepared(sample: Sample) -> Pixels | str:

@@ -67,7 +67,7 @@ class PixelCache:
         """The images in these rows, (n, H, W, C) uint8, a new array: C is 1 if the whole cache is grey, else 3.
 
         In a cache of mixed images a grey one is repeated over the three channels. Raises IndexError for a row out of
-        range, RunError where the cache was damaged while in use.
+        range, RunError where the cache is closed or was damaged while in use.
         """
         channels = 1 if self.all_grey else 3
         batch = np.empty((len(rows), *self.size_hw, channels), dtype=np.uint8)
@@ -82,6 +82,9 @@ class PixelCache:
         self._close()
 
     def _read_at(self, offset: int, length: int) -> bytes:
+        # The number of a closed handle may belong to another file by now.
+        if not self._close.alive:
+            raise RunError(f"The pixel cache {self._path} is closed.")
         try:
             if hasattr(os, "pread"):
                 data = os.pread(self._handle, length, offset)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import logging
 import stat
 import threading
 import warnings
@@ -162,11 +163,20 @@ def _decode_open(image: Image.Image) -> Image.Image:
     if width * height > MAX_PIXELS:
         limit = f"the limit of {MAX_PIXELS / 1e6:.0f} megapixels"
         raise ImageError(f"{width} x {height} pixels, more than {limit}")
+    # Where a damaged header names more rows than there are strips, Pillow leaves the rest black without a word.
+    if image.format == "TIFF" and _tiled_area(image) < width * height:
+        raise ImageError("damaged: the file holds only a part of its picture")
     image.load()
     # After load(), as Pillow applies a TIFF's orientation itself while loading, and then drops the tag.
     orientation = _orientation(image)
     final = _grey_or_rgb(image)
     return final.transpose(_TURNS[orientation]) if orientation in _TURNS else final
+
+
+def _tiled_area(image: Image.Image) -> int:
+    # Several planes of one picture have the same boxes.
+    boxes = {tuple(tile[1]) for tile in getattr(image, "tile", ())}
+    return sum((right - left) * (bottom - top) for left, top, right, bottom in boxes)
 
 
 def _grey_or_rgb(image: Image.Image) -> Image.Image:
@@ -203,8 +213,9 @@ def _full_range(image: Image.Image) -> int:
 
 
 def _scaled(values: npt.NDArray[np.integer], full: int) -> Image.Image:
-    wide = values.astype(np.uint32)
-    return Image.fromarray(((wide * 255 + full // 2) // full).astype(np.uint8))
+    # By a table, as arithmetic on a large image would hold several wide copies of it.
+    table = ((np.arange(full + 1) * 255 + full // 2) // full).astype(np.uint8)
+    return Image.fromarray(table[values])
 
 
 def _is_grey(rgb: Image.Image) -> bool:
@@ -234,7 +245,7 @@ def _reason(error: Exception) -> str:
 
 
 class _Hushed:
-    """While any thread is inside, Pillow's warnings are ignored; afterwards the warning filters are as they were.
+    """While any thread is inside, Pillow's warnings and log lines go nowhere; afterwards all filters are as before.
 
     `warnings.catch_warnings` swaps the filters of all threads at once and restores what it happened to find, so it
     cannot overlap with itself in two threads. Here the threads are counted and one filter entry comes and goes.
@@ -247,10 +258,13 @@ class _Hushed:
         self._lock = threading.Lock()
         self._inside = 0
         self._touched: list[list[Any]] = []
+        # Without any handler Python prints Pillow's log lines to the terminal.
+        self._sink = logging.NullHandler()
 
     def __enter__(self) -> None:
         with self._lock:
             self._inside += 1
+            logging.getLogger("PIL").addHandler(self._sink)
             # A list that this process swapped in since the first thread entered needs the entry as well.
             if not any(filters is warnings.filters for filters in self._touched):
                 warnings.filterwarnings("ignore", module=self._MODULES)
@@ -261,6 +275,7 @@ class _Hushed:
             self._inside -= 1
             if self._inside:
                 return
+            logging.getLogger("PIL").removeHandler(self._sink)
             for filters in self._touched:
                 ours = [entry for entry in filters if getattr(entry[3], "pattern", None) == self._MODULES]
                 for entry in ours:

@@ -64,7 +64,7 @@ def find_images(root: Path) -> Listing:
             skipped.append(Skipped(_name(folder, root), f"folder cannot be read: {error.strerror or error}"))
             continue
         for entry in entries:
-            if entry.name.startswith(".") or entry.name == _HIDDEN_FOLDER:
+            if _hidden(entry.name):
                 continue
             path = folder / entry.name
             if entry.is_dir():
@@ -77,10 +77,14 @@ def find_images(root: Path) -> Listing:
     return Listing(
         root=root,
         files=dict(sorted(found.items())),
-        folders=tuple(sorted(_name(path, root) for path in root.iterdir() if path.is_dir() and path.name[0] != ".")),
+        folders=tuple(sorted(_name(path, root) for path in root.iterdir() if path.is_dir() and not _hidden(path.name))),
         n_other_files=n_other,
         skipped=tuple(skipped),
     )
+
+
+def _hidden(name: str) -> bool:
+    return name.startswith(".") or name == _HIDDEN_FOLDER
 
 
 def _name(path: Path, root: Path) -> str:

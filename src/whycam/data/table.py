@@ -100,8 +100,8 @@ class _Reader:
     def _missing(self, column: str, header: list[str]) -> str:
         free = {cell.casefold(): cell for cell in header if cell and cell.casefold() not in _COLUMNS}
         close = get_close_matches(column, free, n=1, cutoff=0.5)
-        hint = f" Did you mean `{free[close[0]]}`? Rename it to `{column}`." if close else ""
-        found = ", ".join(cell for cell in header if cell)
+        hint = f" Did you mean `{_shown(free[close[0]])}`? Rename it to `{column}`." if close else ""
+        found = _shown(", ".join(cell for cell in header if cell)) or "none"
         also = f" (or `{_STAND_INS[column]}`)" if column in _STAND_INS else ""
         return f"{self.name} row 1: there is no column `{column}`{also}; found {found}.{hint}"
 
@@ -134,7 +134,7 @@ class _Reader:
             return
         first = self._first_row.setdefault(os.path.normpath(path), number)
         if first != number:
-            self._wrong(number, f"{file} is listed twice (first in row {first}).")
+            self._wrong(number, f"{_shown(file)} is listed twice (first in row {first}).")
             return
         group, kind = values.get("group") or None, values.get("kind") or None
         shown = file.replace("\\", "/")
@@ -153,12 +153,12 @@ class _Reader:
                 if path.is_file():
                     return path
                 if path.is_dir():
-                    self._wrong(number, f"{column} {cell} is a folder.")
+                    self._wrong(number, f"{column} {_shown(cell)} is a folder.")
                     return None
             except OSError as error:
-                self._wrong(number, f"{column} {cell[:80]} cannot be read: {error.strerror or error}.")
+                self._wrong(number, f"{column} {_shown(cell)} cannot be read: {error.strerror or error}.")
                 return None
-        self._wrong(number, f"{column} {cell} not found (looked in {self.folder.absolute()}).")
+        self._wrong(number, f"{column} {_shown(cell)} not found (looked in {self.folder.absolute()}).")
         return None
 
     def _target(self, number: int, values: dict[str, str]) -> float | None:
@@ -172,14 +172,14 @@ class _Reader:
             target = float(text)
             if 0.0 <= target <= 1.0:
                 return abs(target)
-            self._wrong(number, f"target {cell} is outside 0 to 1.")
+            self._wrong(number, f"target {_shown(cell)} is outside 0 to 1.")
         elif _NOT_FINITE.fullmatch(text):
             self._wrong(number, f"target {cell} is not a number.")
         else:
             word = class_target(cell)
             if word is not None:
                 return word
-            self._wrong(number, f"target {cell!r} is neither a number from 0 to 1 nor normal or anomalous.")
+            self._wrong(number, f"target '{_shown(cell)}' is neither a number from 0 to 1 nor normal or anomalous.")
         return math.nan
 
     def _split(self, number: int, cell: str) -> Split | None:
@@ -188,7 +188,7 @@ class _Reader:
             return None
         split = split_name(cell)
         if split is None:
-            self._wrong(number, f"split {cell!r} is neither train nor test.")
+            self._wrong(number, f"split '{_shown(cell)}' is neither train nor test.")
         self._n_validation += is_validation(cell)
         return split
 
@@ -206,3 +206,9 @@ class _Reader:
             return []
         rows = counted(self._n_validation, "row")
         return [f"{rows} of {self.name} with split `val` count as train."]
+
+
+def _shown(cell: str) -> str:
+    # A message is one line, whatever a cell holds.
+    text = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in cell)
+    return text if len(text) <= 200 else f"{text[:200]}..."

@@ -33,19 +33,20 @@ class ConvMaxPool(nn.Module):
         """(N, C, H, W), or (N, 1, H, W) for C equal channels -> (N, K, (H - 2) // 2, (W - 2) // 2).
 
         Among equal values in a pooling window the first in reading order takes the gradient, as in PyTorch.
+        ValueError for another number of channels.
         """
-        grey = images.shape[1] == 1
+        channels, grey = self.weight.shape[1], images.shape[1] == 1
+        if not grey and images.shape[1] != channels:
+            raise ValueError(f"`images` must have {channels} channels or 1, got shape {tuple(images.shape)} instead.")
         weight = self.weight.sum(dim=1, keepdim=True) if grey else self.weight
         pooled: Tensor = _ConvMaxPool.apply(images, weight, self.bias)  # type: ignore[no-untyped-call]
         return pooled
 
 
-def _patches(images: Tensor, out_hw: tuple[int, int]) -> Tensor:
-    """Every 4 x 4 patch at stride 2 as a column: (C * 16, N * h * w)."""
-    n, c, _, _ = images.shape
-    sn, sc, sh, sw = images.stride()
-    windows = images.as_strided((c, _PATCH, _PATCH, n, *out_hw), (sc, sh, sw, sn, 2 * sh, 2 * sw))
-    return windows.reshape(c * _PATCH * _PATCH, -1)
+def _patches(image: Tensor, out_hw: tuple[int, int]) -> Tensor:
+    """Every 4 x 4 patch of one image (C, H, W) at stride 2, as a view: (C, 4, 4, h, w)."""
+    sc, sh, sw = image.stride()
+    return image.as_strided((image.shape[0], _PATCH, _PATCH, *out_hw), (sc, sh, sw, 2 * sh, 2 * sw))
 
 
 def _widened(weight: Tensor) -> Tensor:
@@ -69,32 +70,48 @@ def _narrowed(wide: Tensor, channels: int) -> Tensor:
 
 
 class _ConvMaxPool(torch.autograd.Function):
+    # One image at a time, in buffers that stay in the processor's cache: for a whole batch at once the time goes into
+    # fetching fresh memory instead.
+
     @staticmethod
     def forward(ctx: Any, images: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         n, c, height, width = images.shape
-        k = len(weight)
-        out_hw = ((height - 2) // 2, (width - 2) // 2)
-        columns = _patches(images, out_hw)
-        positions = (_widened(weight) @ columns).view(4, k, -1)
-        top = torch.maximum(positions[0], positions[1])
-        bottom = torch.maximum(positions[2], positions[3])
-        pooled = torch.maximum(top, bottom).add_(bias[:, None])
-        if any(ctx.needs_input_grad):
-            ctx.save_for_backward(columns, positions[0] >= positions[1], positions[2] >= positions[3], top >= bottom)
-            ctx.channels = c
-        # The caller's layers want (N, K, h, w); this is a view, channels outermost in memory.
-        return pooled.view(k, n, *out_hw).transpose(0, 1)
+        k, h, w = len(weight), (height - 2) // 2, (width - 2) // 2
+        wide = _widened(weight)
+        columns = images.new_empty(c, _PATCH, _PATCH, h, w)
+        positions = images.new_empty(4 * k, h * w)
+        # Channels last in memory, as the next convolution is fastest with.
+        pooled = images.new_empty(n, h, w, k)
+        wins = images.new_empty((n, 3, k, h * w), dtype=torch.bool)
+        for number in range(n):
+            columns.copy_(_patches(images[number], (h, w)))
+            torch.mm(wide, columns.view(len(wide.T), -1), out=positions)
+            first, second, third, fourth = positions.view(4, k, -1)
+            torch.ge(first, second, out=wins[number, 0])
+            torch.ge(third, fourth, out=wins[number, 1])
+            torch.maximum(first, second, out=first)
+            torch.maximum(third, fourth, out=third)
+            torch.ge(first, third, out=wins[number, 2])
+            torch.maximum(first, third, out=first)
+            torch.add(first.view(k, h, w).permute(1, 2, 0), bias, out=pooled[number])
+        ctx.save_for_backward(images, wins)
+        return pooled.permute(0, 3, 1, 2)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor, Tensor]:
-        columns, first_in_top, first_in_bottom, top_wins = ctx.saved_tensors
-        gradient = gradients[0].transpose(0, 1).reshape(gradients[0].shape[1], -1)
-        routed = gradient.new_empty(4, *gradient.shape)
-        to_top = gradient * top_wins
-        to_bottom = gradient - to_top
-        torch.mul(to_top, first_in_top, out=routed[0])
-        torch.sub(to_top, routed[0], out=routed[1])
-        torch.mul(to_bottom, first_in_bottom, out=routed[2])
-        torch.sub(to_bottom, routed[2], out=routed[3])
-        weight_gradient = _narrowed(routed.view(-1, routed.shape[2]) @ columns.T, ctx.channels)
-        return None, weight_gradient, gradient.sum(dim=1)
+        images, wins = ctx.saved_tensors
+        n, c = images.shape[:2]
+        k, h, w = gradients[0].shape[1:]
+        columns = images.new_empty(c, _PATCH, _PATCH, h, w)
+        routed = images.new_empty(4, k, h * w)
+        weight_gradient = images.new_zeros(4 * k, c * _PATCH * _PATCH)
+        for number in range(n):
+            gradient = gradients[0][number].reshape(k, -1)
+            torch.mul(gradient, wins[number, 2], out=routed[0])
+            torch.sub(gradient, routed[0], out=routed[2])
+            for pair, wins_in_pair in ((0, wins[number, 0]), (2, wins[number, 1])):
+                torch.mul(routed[pair], ~wins_in_pair, out=routed[pair + 1])
+                routed[pair].sub_(routed[pair + 1])
+            columns.copy_(_patches(images[number], (h, w)))
+            weight_gradient.addmm_(routed.view(4 * k, -1), columns.view(weight_gradient.shape[1], -1).T)
+        return None, _narrowed(weight_gradient, c), gradients[0].sum(dim=(0, 2, 3))

@@ -77,7 +77,7 @@ def overlay(image: Pixels, heatmap: Floats, scale: float) -> Pixels:
     return np.round(mixed).astype(np.uint8)
 
 
-def outline(image: Pixels, segments: Sequence[Segment]) -> Pixels:
+def outline(image: Pixels, segments: Sequence[Segment], *, thickness: int = 1) -> Pixels:
     """Segments drawn on a copy of the image: contours in cyan, boxes in white, both with a black halo.
 
     Bright line and dark halo together are visible on any ground. A contour is the rim of the mask itself, its halo the
@@ -86,6 +86,7 @@ def outline(image: Pixels, segments: Sequence[Segment]) -> Pixels:
     Args:
         image: (H, W, 3).
         segments: with masks (H, W).
+        thickness: of the contours in pixels; boxes and halos are one pixel wide.
 
     Returns:
         (H, W, 3) uint8.
@@ -99,7 +100,7 @@ def outline(image: Pixels, segments: Sequence[Segment]) -> Pixels:
             raise ValueError(f"A mask must be {image.shape[:2]} like its image, got {segment.mask.shape} instead.")
     # All halos lie below all lines, and boxes below contours, so that no segment hides another's line.
     boxes = [_rim(_filled(segment.box, image.shape[:2])) for segment in segments]
-    contours = [_rim(segment.mask) for segment in segments]
+    contours = [_rim(segment.mask, thickness) for segment in segments]
     for lines, colour in ((boxes, _BOX), (contours, _CONTOUR)):
         for _, halo in lines:
             drawn[halo] = _HALO
@@ -115,7 +116,14 @@ def _filled(box: tuple[int, int, int, int], size_hw: tuple[int, ...]) -> npt.NDA
     return mask
 
 
-def _rim(mask: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+def _rim(mask: npt.NDArray[np.bool_], thickness: int = 1) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
     """The mask's outermost pixels (those at the picture's edge included) and the pixels around the mask."""
-    around = generate_binary_structure(2, 2)
-    return mask & ~binary_erosion(mask, around), binary_dilation(mask, around) & ~mask
+    line, halo = np.zeros_like(mask), np.zeros_like(mask)
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    if rows.size:
+        # A picture may have hundreds of small segments, so only the neighbourhood of each is searched.
+        near = slice(max(0, rows[0] - 1), rows[-1] + 2), slice(max(0, columns[0] - 1), columns[-1] + 2)
+        around = generate_binary_structure(2, 2)
+        line[near] = mask[near] & ~binary_erosion(mask[near], around, iterations=thickness)
+        halo[near] = binary_dilation(mask[near], around) & ~mask[near]
+    return line, halo

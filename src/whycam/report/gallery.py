@@ -15,7 +15,7 @@ from whycam.atomic import write_bytes
 from whycam.progress import SILENT, Progress
 from whycam.report.colours import colourise, outline, overlay
 from whycam.report.lettering import fit_text, font
-from whycam.report.words import facts, number, outcome, outcome_words, printable
+from whycam.report.words import facts, number, outcome, outcome_words, printable, segment_count, split_name
 from whycam.types import Exhibit, Segment
 
 _TILE = 256
@@ -28,7 +28,7 @@ _LOWEST = 90
 _NARROWEST = 150
 """A tile's column, so that its heading fits; a panel has four, so that its caption fits."""
 
-_PAPER, _INK, _GREY = (255, 255, 255), (31, 35, 40), (98, 106, 115)
+_PAPER, _INK, _GREY, _EDGE = (255, 255, 255), (31, 35, 40), (98, 106, 115), (208, 213, 219)
 _OWN_NAME = re.compile(r"\d{3,}_(miss|false-alarm|right|unlabelled)_.*\.png")
 _TAGS = {"miss": (164, 60, 0), "false-alarm": (164, 60, 0), "right": (0, 92, 148), "unlabelled": (98, 106, 115)}
 
@@ -66,7 +66,7 @@ def tiles(exhibit: Exhibit, scale: float) -> Tiles:
         image=Image.fromarray(image),
         heatmap=Image.fromarray(colourise(heatmap, scale)),
         overlay=Image.fromarray(overlay(image, heatmap, scale)),
-        segments=Image.fromarray(outline(image, segments)),
+        segments=Image.fromarray(outline(image, segments, thickness=2)),
     )
 
 
@@ -84,8 +84,7 @@ def panel(exhibit: Exhibit, scale: float, method: str) -> Image.Image:
     shown = tiles(exhibit, scale)
     tile_width, tile_height = shown.image.size
     column = max(tile_width, _NARROWEST)
-    n_segments = len(exhibit.segments)
-    headings = ("input", f"{method} heatmap", "overlay", f"{n_segments} segment{'' if n_segments == 1 else 's'}")
+    headings = ("input", f"{method} heatmap", "overlay", segment_count(exhibit))
     top = 84
     width = _GAP + 4 * (column + _GAP) + _BAR + 74
     sheet = Image.new("RGB", (width, top + max(tile_height, _LOWEST) + _GAP), _PAPER)
@@ -94,17 +93,19 @@ def panel(exhibit: Exhibit, scale: float, method: str) -> Image.Image:
     small, middle, strong = font(13), font(14), font(16, "DejaVuSans-Bold")
     tag = outcome_words(exhibit)
     tag_width = pen.textlength(tag, small) + 20
-    pen.rounded_rectangle((width - _GAP - tag_width, 11, width - _GAP, 33), 11, fill=_TAGS[outcome(exhibit)])
+    pen.rounded_rectangle((width - _GAP - tag_width, 11, width - _GAP, 33), 4, fill=_TAGS[outcome(exhibit)])
     pen.text((width - _GAP - tag_width / 2, 22), tag, _PAPER, small, anchor="mm")
     name = fit_text(printable(exhibit.file), strong, width - 3 * _GAP - tag_width)
     pen.text((_GAP, 22), name, _INK, strong, anchor="lm")
-    pen.text((_GAP, 45), f"{facts(exhibit)} · {exhibit.split} image", _INK, middle, anchor="lm")
+    caption = f"{facts(exhibit)} · {split_name(exhibit.split)} image"
+    pen.text((_GAP, 45), caption, _INK, middle, anchor="lm")
 
     pictures = (shown.image, shown.heatmap, shown.overlay, shown.segments)
     for i, (heading, picture) in enumerate(zip(headings, pictures, strict=True)):
         left = _GAP + i * (column + _GAP)
         pen.text((left, top - 8), fit_text(printable(heading), small, column), _GREY, small, anchor="ls")
         sheet.paste(picture, (left, top))
+        pen.rectangle((left - 1, top - 1, left + tile_width, top + tile_height), outline=_EDGE)
     _draw_scale(sheet, left=width - _BAR - 74, top=top, height=max(tile_height, _LOWEST), scale=scale)
     return sheet
 
@@ -181,4 +182,5 @@ def _draw_scale(sheet: Image.Image, *, left: int, top: int, height: int, scale: 
         y = top + (height - 1) * (1 - part)
         pen.line((left + _BAR, y, left + _BAR + 4, y), fill=_GREY)
         anchor = {0.0: "ls", 0.5: "lm", 1.0: "lt"}[part]
-        pen.text((left + _BAR + 8, y), number(part * scale), _INK, font(13), anchor=anchor)
+        value = f"≥ {number(scale)}" if part == 1 else number(part * scale)
+        pen.text((left + _BAR + 8, y), value, _INK, font(13), anchor=anchor)

@@ -156,28 +156,29 @@ def _of_constant(field: str, test: Metrics) -> str:
 def _sections(shown: list[_Shown]) -> list[tuple[str, str, list[_Shown]]]:
     """Title, introduction and exhibits; the order within each is the caller's."""
     mistakes = [item for item in shown if item.outcome in ("miss", "false-alarm")]
-    others = [item for item in shown if item not in mistakes]
-    return [
+    right = [item for item in shown if item.outcome == "right"]
+    unlabelled = [item for item in shown if item.outcome == "unlabelled"]
+    sections = [
         ("Mistakes, the worst first", "None of the images chosen for this gallery is a mistake.", mistakes),
-        ("Right verdicts", "None of the images chosen for this gallery is judged rightly.", others),
+        ("Right verdicts", "None of the images chosen for this gallery is judged rightly.", right),
     ]
+    return sections + [("Images without a target", "", unlabelled)] * bool(unlabelled)
 
 
 def _show(exhibit: Exhibit, *, scale: float, method: str) -> _Shown:
     pictures = tiles(exhibit, scale)
-    n = len(exhibit.segments)
     named = {
         "input": pictures.image,
         f"{method} heatmap": pictures.heatmap,
         "overlay": pictures.overlay,
-        f"{n} segment{'' if n == 1 else 's'}": pictures.segments,
+        words.segment_count(exhibit): pictures.segments,
     }
     return _Shown(
         file=words.printable(exhibit.file),
         facts=words.facts(exhibit),
         outcome=words.outcome(exhibit),
         words=words.outcome_words(exhibit),
-        split=exhibit.split,
+        split=words.split_name(exhibit.split),
         pictures=tuple((heading, _picture(picture)) for heading, picture in named.items()),
     )
 

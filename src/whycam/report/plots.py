@@ -16,11 +16,12 @@ from whycam.atomic import write_bytes
 from whycam.progress import SILENT, Progress
 from whycam.report.axes import BLUE, GREY, INK, ORANGE, RED, bin_edges, blank, fit_scores, fit_unit, legend, png, say
 from whycam.report.contents import ReportInput
-from whycam.report.words import count, estimate, grade, images, number, share
+from whycam.report.words import count, estimate, grade, images, number, share, split_name
 from whycam.types import ANOMALOUS_ABOVE, Curves, EpochRecord, Floats, Metrics, Predictions, Split, Threshold
 
 _MAE = "mean absolute error"
-_SQUARE = (5.2, 5.6)
+_SQUARE = (5.4, 5.8)
+_GOLDEN = (5**0.5 - 1) / 2
 
 NAMES = (
     *("training_curve", "confusion_train", "confusion_test", "scatter_train", "scatter_test"),
@@ -89,15 +90,15 @@ def training_curve(history: Sequence[EpochRecord], *, loss: str, constant_mae: f
         axes.axhline(constant_mae, color=ORANGE, linewidth=1.8, linestyle="--", label=label)
     axes.set_ylim(0, 1.08 * max(*losses, constant_mae or 0.0) or 1.0)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    if len(history) == 1:
-        axes.set_xlim(epochs[0] - 1, epochs[0] + 1)
-    legend(figure)
+    margin = 0.5 + 0.02 * (epochs[-1] - epochs[0])
+    axes.set_xlim(epochs[0] - margin, epochs[-1] + margin)
+    legend(figure, columns=1)
     return figure
 
 
 def confusion(metrics: Metrics, *, split: Split) -> Figure:
     """How verdicts and targets fall together: counts, and their share of the row (of the true class)."""
-    figure, axes = blank(f"Verdicts on {images(metrics.n, split)}", x="verdict", y="target", size_wh=(5.2, 4.6))
+    figure, axes = blank(f"Verdicts on {images(metrics.n, split_name(split))}", x="verdict", y="target")
     axes.grid(False)
     axes.spines[:].set_visible(False)
     names = ("normal", "anomalous")
@@ -126,25 +127,25 @@ def scatter(predictions: Predictions, threshold: Threshold, *, split: Split) -> 
     """
     targets, scores = predictions.targets, predictions.scores
     spread = _spread(targets)
-    x = "target" + (f" (points spread sideways by up to {number(spread)} to be seen)" if spread else "")
-    figure, axes = blank(f"Scores of {images(len(scores), split)}", x=x, y="score", size_wh=(6.2, 5.6))
-    across = targets + np.random.default_rng(0).uniform(-spread, spread, len(targets))
+    x = "target" + (f" (points spread sideways by up to {grade(spread)})" if spread else "")
+    figure, axes = blank(f"Scores of {images(len(scores), split_name(split))}", x=x, y="score", size_wh=_SQUARE)
+    # Multiples of the golden ratio fill the width evenly and follow no random stream that data may have come from.
+    across = targets + spread * (2 * np.modf(np.arange(len(targets)) * _GOLDEN)[0] - 1)
     wrong = (targets > ANOMALOUS_ABOVE) != (scores >= threshold.value)
     crowd = min(1.0, (1000 / len(scores)) ** 0.5)
+    size, alpha = 5 + 22 * crowd, 0.12 + 0.48 * crowd
     for chosen, colour, marker, name in ((~wrong, BLUE, "o", "right"), (wrong, ORANGE, "^", "mistake")):
-        label = f"{name} ({count(int(chosen.sum()))})"
-        size, alpha = 5 + 22 * crowd, 0.12 + 0.48 * crowd
-        points = axes.scatter(
-            across[chosen], scores[chosen], s=size, c=colour, marker=marker, linewidths=0, label=label
+        axes.scatter(across[chosen], scores[chosen], s=size, c=colour, marker=marker, linewidths=0, alpha=alpha)
+        # The legend's own mark: those in the plot may be too faint to tell a colour from.
+        axes.plot(
+            [], [], ls="", color=colour, marker=marker, markersize=6, label=f"{name} ({count(int(chosen.sum()))})"
         )
-        points.set_alpha(alpha)
     axes.plot([0, 1], [0, 1], color=RED, linewidth=1.8, label="perfect prediction (score = target)")
     _threshold_line(axes.axhline, threshold)
     axes.set_xlim(-0.09, 1.09)
-    ticks = np.unique(targets)
-    axes.set_xticks(ticks if spread else np.linspace(0, 1, 6))
+    axes.set_xticks(np.union1d(targets, [0.0, 1.0]) if spread else np.linspace(0, 1, 6))
     axes.xaxis.set_major_formatter(lambda tick, _: grade(tick))
-    fit_scores(axes, scores, along="y")
+    fit_scores(axes, scores, threshold.value, along="y")
     legend(figure)
     return figure
 
@@ -153,16 +154,16 @@ def roc(sets: CurveSets) -> Figure:
     """Share of anomalous images found over share of normal images falsely called, for every threshold."""
     x, y = "false alarms (share of the normal images)", "found (share of the anomalous images)"
     figure, axes = blank("ROC curve", x=x, y=y, size_wh=_SQUARE)
-    axes.plot([0, 1], [0, 1], color=GREY, linewidth=1.2, linestyle=":", label="chance: AUROC 0.500")
     missing = []
     for split, metrics, curves in sets:
         if not curves.true_positive_rate.size:
             missing.append(_no_curve(split, metrics))
             continue
-        label = f"{split}: AUROC {estimate(metrics.auroc)}"
+        label = f"{split_name(split)}: AUROC {estimate(metrics.auroc)}"
         axes.plot(curves.false_positive_rate, curves.true_positive_rate, **_line(split), label=label)
         (tn, fp), (fn, tp) = metrics.confusion_matrix
         _operating_point(axes, fp / (fp + tn), tp / (tp + fn), split)
+    axes.plot([0, 1], [0, 1], color=GREY, linewidth=1.2, linestyle=":", label="chance: AUROC 0.500")
     fit_unit(axes)
     say(axes, missing)
     legend(figure, columns=1)
@@ -178,14 +179,15 @@ def precision_recall(sets: CurveSets) -> Figure:
         if not curves.recall.size:
             missing.append(_no_curve(split, metrics))
             continue
-        label = f"{split}: average precision {estimate(metrics.average_precision)}"
+        label = f"{split_name(split)}: average precision {estimate(metrics.average_precision)}"
         axes.plot(curves.recall, curves.precision, **_line(split), drawstyle="steps-post", label=label)
         if metrics.recall.value is not None and metrics.precision.value is not None:
             _operating_point(axes, metrics.recall.value, metrics.precision.value, split)
-        if split == "test":
-            chance = metrics.n_anomalous / metrics.n
-            label = f"chance: {number(chance)}, the share of anomalous test images"
-            axes.axhline(chance, color=GREY, linewidth=1.2, linestyle=":", label=label)
+    test, test_curves = sets[0][1:]
+    if test_curves.recall.size:
+        chance = test.n_anomalous / test.n
+        label = f"chance: {number(chance)}, the share of anomalous test images"
+        axes.axhline(chance, color=GREY, linewidth=1.2, linestyle=":", label=label)
     fit_unit(axes)
     say(axes, missing)
     legend(figure, columns=1)
@@ -196,7 +198,7 @@ def score_histogram(predictions: Predictions, threshold: Threshold) -> Figure:
     """How the scores of either class are spread, with the threshold between the verdicts."""
     scores, truth = predictions.scores, predictions.targets > ANOMALOUS_ABOVE
     figure, axes = blank(f"Scores of {images(len(scores), 'test')} by class", x="score", y="images")
-    fit_scores(axes, scores, along="x")
+    fit_scores(axes, scores, threshold.value, along="x")
     edges = bin_edges(axes, 50)
     for chosen, colour, name in ((~truth, BLUE, "normal"), (truth, ORANGE, "anomalous")):
         label = f"{name} ({count(int(chosen.sum()))})" if chosen.any() else f"no {name} test images"
@@ -238,4 +240,4 @@ def _operating_point(axes: Axes, x: float, y: float, split: Split) -> None:
 
 def _no_curve(split: Split, metrics: Metrics) -> str:
     name = "anomalous" if metrics.n_anomalous else "normal"
-    return f"No curve for {split}: all of its {images(metrics.n)} are {name}."
+    return f"No curve: all {images(metrics.n, split_name(split))} are {name}."

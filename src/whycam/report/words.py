@@ -79,17 +79,20 @@ def verdict_sentence(evaluation: Evaluation) -> str:
     of one class, so that nothing could be told apart.
     """
     test = evaluation.test
-    spread = interval(test.accuracy, as_share=True)
-    result = (
-        f"n {images(test.n, 'test')} it had not seen, the model is right on {value(test.accuracy, as_share=True)}"
-        + (f" (95 % interval {spread})" if spread else " (too few images for an interval)")
-        + f"; always saying '{commoner(test)}' would be right on {share(test.constant.accuracy)} %."
-    )
     if test.beats_constant:
-        return "O" + result
-    if test.n_anomalous in (0, test.n):
-        return f"All test images are {commoner(test)}, so whether the model can tell is unknown: o" + result
-    return "No better than a constant: o" + result
+        opening = ""
+    elif test.n_anomalous in (0, test.n):
+        opening = f"All test images are {commoner(test)}, so nothing shows that the model can tell the classes apart: "
+    else:
+        opening = "No better than a constant: "
+    spread = interval(test.accuracy, as_share=True)
+    sentence = (
+        f"{opening}on {images(test.n, 'test')} it had not seen, "
+        f"the model is right on {value(test.accuracy, as_share=True)} "
+        + (f"(95 % interval {spread}); " if spread else "(too few images for an interval); ")
+        + f"always saying '{commoner(test)}' would be right on {share(test.constant.accuracy)} %."
+    )
+    return sentence[0].upper() + sentence[1:]
 
 
 def mistakes_sentence(metrics: Metrics) -> str:
@@ -106,9 +109,10 @@ def mistakes_sentence(metrics: Metrics) -> str:
 
 def standing(metrics: Metrics) -> str:
     """What it means that the model beats the best constant, or that it does not, in two or three sentences."""
+    better = metrics.mae.value is not None and metrics.mae.value < metrics.constant.mae
     errors = (
         f"Its mean absolute error is {estimate(metrics.mae)}; giving every image the median target as its score "
-        f"would get {number(metrics.constant.mae)}."
+        f"would get {number(metrics.constant.mae)}{'' if better else ', which is no worse'}."
     )
     if metrics.beats_constant:
         return f"It beats the best constant by more than chance explains. {errors}"
@@ -126,8 +130,12 @@ def standing(metrics: Metrics) -> str:
 
 def printable(name: str) -> str:
     """A file name fit to be shown: control characters and undecodable bytes as a replacement sign."""
-    decoded = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    return "".join(letter if letter.isprintable() else "\ufffd" for letter in decoded)
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in name)
+
+
+def split_name(split: str) -> str:
+    """What the images of a split are called."""
+    return "training" if split == "train" else split
 
 
 def outcome(exhibit: Exhibit) -> Outcome:
@@ -147,6 +155,12 @@ def outcome_words(exhibit: Exhibit) -> str:
         "right": "right",
         "unlabelled": "no target to compare",
     }[outcome(exhibit)]
+
+
+def segment_count(exhibit: Exhibit) -> str:
+    """`1 segment`, `3 segments`."""
+    n = len(exhibit.segments)
+    return f"{count(n)} segment{'' if n == 1 else 's'}"
 
 
 def facts(exhibit: Exhibit) -> str:

@@ -1,0 +1,51 @@
+"""What all tests share: a private pixel cache, a photo-like data set, and one small trained run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+@pytest.fixture(autouse=True)
+def _private_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WHYCAM_CACHE_DIR", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+def draw_part(rng: np.random.Generator, *, defect: bool, side: int = 64) -> np.ndarray:
+    """A grey textured part, with a bright square blot where defective: (side, side) uint8."""
+    image = rng.normal(110, 12, (side, side))
+    if defect:
+        row, column = rng.integers(8, side - 24, 2)
+        image[row : row + 16, column : column + 16] += 110
+    return np.clip(image, 0, 255).astype(np.uint8)
+
+
+def make_parts(folder: Path, *, n_normal: int, n_anomalous: int, seed: int = 0) -> Path:
+    """A data folder with normal/ and anomalous/ PNGs."""
+    rng = np.random.default_rng(seed)
+    for name, n, defect in (("normal", n_normal, False), ("anomalous", n_anomalous, True)):
+        (folder / name).mkdir(parents=True)
+        for number in range(n):
+            Image.fromarray(draw_part(rng, defect=defect)).save(folder / name / f"{name}-{number:03}.png")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """24 normal and 16 anomalous parts; read only."""
+    return make_parts(tmp_path_factory.mktemp("data") / "parts", n_normal=24, n_anomalous=16)
+
+
+@pytest.fixture(scope="session")
+def trained(parts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run trained for two epochs on `parts`; read only."""
+    from whycam import train
+
+    folder = tmp_path_factory.mktemp("runs") / "trained"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WHYCAM_CACHE_DIR", str(tmp_path_factory.getbasetemp() / "cache"))
+        train(parts, out=folder, epochs=2, device="cpu")
+    return folder

@@ -1,0 +1,96 @@
+"""The door to data: which reader is taken, and what scoring accepts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from whycam.data.samples import check_classes, open_dataset, open_unlabelled
+from whycam.errors import DataError
+from whycam.types import Dataset, Sample, Skipped
+
+
+def grow(root: Path, *files: str) -> Path:
+    for file in files:
+        (root / file).parent.mkdir(parents=True, exist_ok=True)
+        (root / file).write_bytes(b"x")
+    return root
+
+
+def test_open_dataset_finds_the_right_reader(tmp_path: Path) -> None:
+    folder = grow(tmp_path, "good/a.png", "bad/b.png")
+    assert open_dataset(str(folder)).layout == "class folders"
+    (folder / "manifest.csv").write_text("file,label\ngood/a.png,0.25\n")
+    assert open_dataset(folder).layout == "table manifest.csv"
+    (folder / "Other.CSV").write_text("file,label\ngood/a.png,0.75\n")
+    assert open_dataset(folder / "Other.CSV").samples[0].target == 0.75
+
+
+@pytest.mark.parametrize("name", ["none", "none.csv"])
+def test_missing_paths(tmp_path: Path, name: str) -> None:
+    with pytest.raises(DataError, match=r"none(\.csv)? does not exist\.$"):
+        open_dataset(tmp_path / name)
+
+
+def test_scoring_a_folder_keeps_labels_and_takes_everything(tmp_path: Path) -> None:
+    folder = grow(tmp_path, "good/a.png", "bad/b.png", "new.png", "masks/b.png")
+    found = open_unlabelled([folder])
+    assert {s.file: s.target for s in found.samples} == {"bad/b.png": 1.0, "good/a.png": 0.0, "new.png": None}
+    assert found.samples[0].mask == folder / "masks/b.png"
+    assert not found.skipped
+
+
+def test_scoring_a_folder_without_classes(tmp_path: Path) -> None:
+    found = open_unlabelled([grow(tmp_path, "line1/a.png", "b.png", "x.txt")])
+    assert [(s.file, s.target) for s in found.samples] == [("b.png", None), ("line1/a.png", None)]
+    assert found.n_other_files == 1
+
+
+def test_scoring_files_folders_and_tables_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(grow(tmp_path, "one.png", "odd.name", "f/a.png", "g/a.png", "t/a.png"))
+    (tmp_path / "t/list.csv").write_text("file,target\na.png,1\n")
+    found = open_unlabelled(["one.png", "odd.name", "f", "g/", Path("t/list.csv"), "f/a.png", "./one.png"])
+    assert [(s.file, s.target) for s in found.samples] == [
+        ("one.png", None),
+        ("odd.name", None),
+        ("f/a.png", None),
+        ("g/a.png", None),
+        ("t/a.png", 1.0),
+    ]
+    assert found.layout == "7 paths"
+
+
+def test_one_file_by_itself(tmp_path: Path) -> None:
+    path = grow(tmp_path, "x.png") / "x.png"
+    assert [(s.file, s.path) for s in open_unlabelled([path]).samples] == [(path.as_posix(), path)]
+
+
+def test_scoring_nothing(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        open_unlabelled([tmp_path / "a", tmp_path, tmp_path / "b"])
+    assert caught.value.problems == (f"{tmp_path / 'a'} does not exist.", f"{tmp_path / 'b'} does not exist.")
+    with pytest.raises(DataError, match=r"^No image found in .*\.$"):
+        open_unlabelled([tmp_path])
+    with pytest.raises(DataError, match="No image, folder or table was given"):
+        open_unlabelled([])
+
+
+def of(n_normal: int, n_anomalous: int) -> Dataset:
+    targets = [0.0] * n_normal + [0.6] * n_anomalous
+    samples = tuple(Sample(f"{n}.png", Path(f"{n}.png"), target=target) for n, target in enumerate(targets))
+    return Dataset(Path("photos"), "class folders", samples)
+
+
+def test_check_classes() -> None:
+    check_classes(of(4, 4))
+    rest = "at least 4 are needed to train and to test; add"
+    with pytest.raises(DataError) as caught:
+        check_classes(of(1, 0))
+    assert caught.value.problems == (
+        f"Only 1 normal image in photos: {rest} normal images.",
+        f"No anomalous image in photos: {rest} anomalous images.",
+    )
+    with pytest.raises(DataError) as caught:
+        check_classes(of(9, 5).without((Skipped("10.png", "empty"), Skipped("11.png", "empty"))))
+    assert str(caught.value) == f"Only 3 anomalous images in photos (2 files skipped): {rest} anomalous images."

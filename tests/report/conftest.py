@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from whycam.card import Card, CellGrid, DataCard, HeatmapCard, ModelCard, TrainingCard
+from whycam.evaluation.curves import curves
+from whycam.evaluation.evaluate import evaluate
+from whycam.evaluation.threshold import midpoint
+from whycam.report.contents import ReportInput
+from whycam.types import EpochRecord, Exhibit, Predictions, Segment, Skipped
+
+MakeExhibit = Callable[..., Exhibit]
+MakeReport = Callable[..., ReportInput]
+
+CARD = Card(
+    schema=1,
+    created="2026-01-12 10:31",
+    class_names=("good", "cracked"),
+    threshold=midpoint(),
+    model=ModelCard("classic", 726_371, (325, 325), "rgb", (0.0, 1.0), "probability"),
+    training=TrainingCard("classic", 7, 250, 30, 8, "RMSprop", "mean absolute error", "cpu", 2, 372.4, False),
+    heatmap=HeatmapCard("Grad-CAM", "convolution 3", CellGrid(38, 38, 8.0, 10.5), scale=1.25, segment_level=0.5),
+    data=DataCard(
+        root="cells",
+        layout="class folders",
+        fingerprint="3f" * 32,
+        n_train=60,
+        n_test=40,
+        n_anomalous_train=20,
+        n_anomalous_test=14,
+        split="at random, 25 % for testing",
+        skipped=(Skipped("broken.png", "the file ends too early"),),
+        n_other_files=3,
+        notes=("Two images are copies of each other.",),
+    ),
+    versions={"whycam": "0.1.0", "torch": "2.13.0"},
+)
+
+
+@pytest.fixture(scope="session")
+def make_exhibit() -> MakeExhibit:
+    """An exhibit with one hot rectangle, its right half the one segment."""
+
+    def make(size_hw: tuple[int, int] = (40, 60), **changes: Any) -> Exhibit:
+        height, width = size_hw
+        rng = np.random.default_rng(0)
+        heatmap = np.zeros(size_hw)
+        heatmap[height // 4 : height // 2, width // 4 : width // 2] = 2.0
+        mask = heatmap > 1
+        box = (width // 4, height // 4, width // 2, height // 2)
+        exhibit = Exhibit(
+            file="line 2/part.png",
+            split="test",
+            target=1.0,
+            score=0.25,
+            verdict="normal",
+            image=rng.integers(0, 256, (height, width, 3), dtype=np.uint8),
+            heatmap=heatmap,
+            segments=(Segment(mask, box, float(mask.mean()), 0.9),),
+        )
+        return replace(exhibit, **changes)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_report(make_exhibit: MakeExhibit) -> MakeReport:
+    """A report on simulated scores; `quality` 0 is noise, targets and scores may be given."""
+
+    def predictions(n: int, quality: float, seed: int) -> Predictions:
+        rng = np.random.default_rng(seed)
+        targets = (np.arange(n) % 3 == 0).astype(float)
+        scores = np.clip(0.3 + quality * 0.4 * targets + 0.2 * rng.standard_normal(n), 0, 1)
+        return Predictions(tuple(f"{i}.png" for i in range(n)), targets, scores, (None,) * n)
+
+    def make(
+        *, quality: float = 1.0, test: Predictions | None = None, with_train: bool = True, **changes: Any
+    ) -> ReportInput:
+        test = test or predictions(40, quality, 1)
+        train = predictions(60, quality, 2) if with_train else None
+        probabilities = bool(np.all((test.scores >= 0) & (test.scores <= 1)))
+        report = ReportInput(
+            card=CARD,
+            evaluation=evaluate(train, test, threshold=midpoint(), probabilities=probabilities),
+            history=tuple(EpochRecord(epoch, 0.3 + 0.3 / epoch, 12.0) for epoch in range(1, 6)),
+            train=train,
+            test=test,
+            train_curves=curves(train) if train else None,
+            test_curves=curves(test),
+            exhibits=(make_exhibit(), make_exhibit(file="fine.png", target=0.0)),
+            created="2026-01-12 10:40",
+        )
+        return replace(report, **changes)
+
+    return make

@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from whycam.report.colours import colourise
+from whycam.report.gallery import colour_scale, panel, save_gallery, tiles
+from whycam.report.lettering import fit_text, font
+from whycam.types import Exhibit
+
+MakeExhibit = Callable[..., Exhibit]
+HOTTEST = tuple(colourise(np.array([[1.0]]), 1.0)[0, 0])
+
+
+@pytest.mark.parametrize("size_hw", [(24, 24), (8, 8), (300, 300), (40, 400), (600, 60), (1, 900), (500, 700)])
+def test_tiles_share_a_sensible_size_and_the_aspect_ratio(make_exhibit: MakeExhibit, size_hw: tuple[int, int]) -> None:
+    shown = tiles(make_exhibit(size_hw), 1.0)
+    assert len({picture.size for picture in vars(shown).values()}) == 1
+    width, height = shown.image.size
+    assert max(width, height) <= 420
+    assert width * height <= 256 * 256 * 1.02
+    assert width / height == pytest.approx(size_hw[1] / size_hw[0], rel=0.05) or min(width, height) == 1
+    assert width * height >= 150 * 150 or max(width, height) >= 400
+
+
+def test_small_images_are_enlarged_in_whole_pixels(make_exhibit: MakeExhibit) -> None:
+    exhibit = make_exhibit((24, 24))
+    shown = np.asarray(tiles(exhibit, 1.0).image)
+    assert np.array_equal(shown, np.repeat(np.repeat(exhibit.image, 10, axis=0), 10, axis=1))
+
+
+def test_large_images_keep_their_hot_region_in_place(make_exhibit: MakeExhibit) -> None:
+    heat = np.asarray(tiles(make_exhibit((512, 512)), 1.0).heatmap)
+    hot = np.all(heat == HOTTEST, axis=2)
+    expected = np.zeros((256, 256), bool)
+    expected[64:128, 64:128] = True
+    assert np.array_equal(hot, expected)
+
+
+def test_a_calm_image_is_shown_as_it_is(make_exhibit: MakeExhibit) -> None:
+    shown = tiles(make_exhibit(heatmap=np.zeros((40, 60)), segments=()), 1.0)
+    assert shown.overlay.tobytes() == shown.image.tobytes() == shown.segments.tobytes()
+
+
+def test_a_heatmap_of_another_size_is_refused_by_name(make_exhibit: MakeExhibit) -> None:
+    with pytest.raises(ValueError, match=r"part\.png"):
+        tiles(make_exhibit(heatmap=np.zeros((3, 3))), 1.0)
+
+
+@pytest.mark.parametrize("size_hw", [(24, 24), (40, 400), (600, 60)])
+@pytest.mark.parametrize("scale", [1.25, 0.0])
+def test_a_panel_holds_its_tiles_its_caption_and_its_scale(
+    make_exhibit: MakeExhibit, size_hw: tuple[int, int], scale: float
+) -> None:
+    exhibit = make_exhibit(size_hw)
+    picture = panel(exhibit, scale, "Grad-CAM")
+    shown = tiles(exhibit, scale)
+    sheet = np.asarray(picture).astype(int)
+    left = 14
+    for tile in vars(shown).values():
+        found = sheet[84 : 84 + tile.height, left : left + tile.width]
+        assert np.array_equal(found, np.asarray(tile))
+        left += max(tile.width, 150) + 14
+    assert (sheet[8:60, 14:300] < 128).any(), "a caption"
+    assert (sheet[84:, left + 26 :] < 128).any(), "values beside the colour bar"
+    # Nothing runs into the edge.
+    for edge in (sheet[:6], sheet[-6:], sheet[:, :6], sheet[:, -6:]):
+        assert np.all(edge == 255)
+
+
+def test_captions_tell_mistakes_from_right_verdicts(make_exhibit: MakeExhibit) -> None:
+    pictures = [
+        panel(make_exhibit(target=target), 1.0, "Grad-CAM").crop((0, 0, 10**3, 60)) for target in (1.0, 0.0, None)
+    ]
+    assert len({picture.tobytes() for picture in pictures}) == 3
+
+
+def test_long_names_keep_their_two_ends_and_fit() -> None:
+    face = font(16)
+    name = "line 7/" + "überprüft очень длинное " * 20 + "cell0815.png"
+    shown = fit_text(name, face, 300)
+    assert face.getlength(shown) <= 300
+    assert shown.startswith("line 7/")
+    assert shown.endswith("cell0815.png")
+    assert "…" in shown
+    assert fit_text("short.png", face, 300) == "short.png"
+    assert fit_text(name, face, 0) == "…"
+
+
+def test_the_gallery_is_numbered_in_order_and_named_by_outcome(make_exhibit: MakeExhibit, tmp_path: Path) -> None:
+    exhibits = [
+        make_exhibit(file="a/überprüft № 7.png"),
+        make_exhibit(file="..<script>/../x.tar.jpeg", target=0.0, verdict="anomalous"),
+        make_exhibit(file="/", target=0.0),
+        make_exhibit(file="z" * 300 + ".png", target=None),
+    ]
+    paths = save_gallery(tmp_path, exhibits, scale=1.0, method="Grad-CAM")
+    assert [path.name for path in paths] == [
+        "001_miss_überprüft-7.png",
+        "002_false-alarm_x.tar.png",
+        "003_right_image.png",
+        f"004_unlabelled_{'z' * 40}.png",
+    ]
+    assert sorted(tmp_path.rglob("*")) == sorted([tmp_path / "gallery", *paths])
+    for path in paths:
+        with Image.open(path) as picture:
+            assert picture.width > 600
+
+
+def test_an_earlier_gallery_is_replaced_and_nothing_else(make_exhibit: MakeExhibit, tmp_path: Path) -> None:
+    save_gallery(tmp_path, [make_exhibit(file="old.png"), make_exhibit()], scale=1.0, method="Grad-CAM")
+    (tmp_path / "gallery" / "my notes.png").write_bytes(b"mine")
+    save_gallery(tmp_path, [make_exhibit(file="new.png")], scale=1.0, method="Grad-CAM")
+    assert {path.name for path in (tmp_path / "gallery").iterdir()} == {"001_miss_new.png", "my notes.png"}
+
+
+def test_the_colour_scale_runs_from_cold_to_hot() -> None:
+    bar = colour_scale(50, 4)
+    assert bar.size == (50, 4)
+    assert bar.getpixel((0, 0)) == tuple(colourise(np.array([[0.0]]), 1.0)[0, 0])
+    assert bar.getpixel((49, 3)) == HOTTEST

@@ -1,0 +1,201 @@
+"""The page as a reader's browser sees it: whole, escaped, and loading nothing from anywhere."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from whycam.report import page
+from whycam.report.contents import ReportInput
+from whycam.report.page import render, write_report
+from whycam.report.plots import draw_plots
+from whycam.report.words import verdict_sentence
+from whycam.types import Exhibit, Predictions, Skipped
+
+MakeReport = Callable[..., ReportInput]
+VOID = {"meta", "img", "link", "br", "hr", "input"}
+
+
+class Reader(HTMLParser):
+    """Text, links and images of a page; fails where tags do not nest."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.words: list[str] = []
+        self.links: list[str] = []
+        self.images: list[str] = []
+        self.tags: set[str] = set()
+        self._open: list[str] = []
+        self.feed(source)
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        if tag not in VOID:
+            self._open.append(tag)
+        for name, value in attrs:
+            assert not name.startswith("on")
+            if name == "src":
+                self.images.append(value or "")
+            elif name == "href":
+                self.links.append(value or "")
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self._open and self._open[-1] != "style":
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return re.sub(r"\s+", " ", "".join(self.words))
+
+
+def read(report: ReportInput) -> tuple[str, Reader]:
+    source = render(report, {"roc": b"a picture"})
+    return source, Reader(source)
+
+
+def test_a_report_is_written_with_all_its_parts(make_report: MakeReport, tmp_path: Path) -> None:
+    report = make_report()
+    path = write_report(tmp_path / "run", report)
+    assert path == tmp_path / "run" / "report.html"
+    assert len(list((tmp_path / "run" / "plots").iterdir())) == 8
+    assert len(list((tmp_path / "run" / "gallery").iterdir())) == 2
+    assert not list(tmp_path.rglob("*.part"))
+    reader = Reader(path.read_text("utf-8"))
+    # 8 plots, 4 tiles for each of 2 exhibits, and the colour scale, each of them a picture that opens.
+    assert len(reader.images) == 8 + 8 + 1
+    for uri in reader.images:
+        head, _, content = uri.partition(";base64,")
+        assert head in ("data:image/png", "data:image/webp")
+        with Image.open(io.BytesIO(base64.b64decode(content))) as picture:
+            picture.load()
+
+
+def test_the_page_says_what_a_reader_must_know(make_report: MakeReport) -> None:
+    report = make_report()
+    _, reader = read(report)
+    text = reader.text
+    assert verdict_sentence(report.evaluation) in text
+    for part in (
+        *("WhyCAM report: cells", "class folders", "at random, 25 % for testing", "broken.png: the file ends too"),
+        *("Two images are copies of each other.", "3 that are not images", "“cracked”", "not chosen from data"),
+        *("Mean absolute error", "Average precision", "Best constant (test)", "95 % interval", "as Grad-CAM finds it"),
+        *("convolution 3", "0 (cold)", "1.25 or more", "line 2/part.png", "score 0.250 · target 1 · verdict normal"),
+        *("RMSprop", "torch 2.13.0", "726,371 parameters", "arXiv:1610.02391", "arXiv:2011.08891", "3f3f3f"),
+    ):
+        assert part in text, part
+
+
+def test_nothing_is_loaded_and_only_citations_are_linked(make_report: MakeReport) -> None:
+    source, reader = read(make_report())
+    assert set(reader.links) == {"https://arxiv.org/abs/1610.02391", "https://arxiv.org/abs/2011.08891"}
+    assert all(uri.startswith("data:image/") for uri in reader.images)
+    assert not reader.tags & {"script", "link", "iframe", "object", "embed", "base", "form"}
+    assert "url(" not in source
+    assert "@import" not in source
+    assert "default-src 'none'" in source
+    assert set(re.findall(r"https?://[^\"<]+", source)) == set(reader.links)
+
+
+def test_names_with_html_in_them_are_shown_not_obeyed(
+    make_report: MakeReport, make_exhibit: Callable[..., Exhibit]
+) -> None:
+    evil = "<script>alert('x')</script>\" onerror=\"y & <b>.png"
+    report = make_report(exhibits=(make_exhibit(file=evil),))
+    data = replace(report.card.data, root=evil, skipped=(Skipped(evil, evil),), notes=(evil,), layout=evil)
+    card = replace(report.card, data=data, class_names=(evil, evil))
+    _, reader = read(replace(report, card=card))
+    assert "script" not in reader.tags
+    assert "b" not in reader.tags
+    assert reader.text.count("<script>alert('x')</script>") >= 7
+
+
+def test_names_of_any_script_and_broken_names_are_written(
+    make_report: MakeReport, make_exhibit: Callable[..., Exhibit], tmp_path: Path
+) -> None:
+    names = ("线缆/缺陷 7.png", "عيب.png", "caf\udce9\x07.png", "п" * 500 + ".png")
+    path = write_report(tmp_path, make_report(exhibits=tuple(make_exhibit(file=name) for name in names)))
+    text = Reader(path.read_text("utf-8")).text
+    assert "线缆/缺陷 7.png" in text
+    assert "caf\ufffd\ufffd.png" in text
+    assert len(list((tmp_path / "gallery").iterdir())) == 4
+
+
+def test_no_better_than_a_constant_is_said_first(make_report: MakeReport) -> None:
+    source, reader = read(make_report(quality=0.0))
+    assert 'class="verdict bad"' in source
+    assert reader.text.index("No better than a constant: on 40 test images") < reader.text.index("What was trained")
+    source, reader = read(make_report())
+    assert 'class="verdict"' in source
+    assert "No better than a constant" not in reader.text
+
+
+def test_an_interruption_is_said_first(make_report: MakeReport) -> None:
+    report = make_report()
+    card = replace(report.card, training=replace(report.card.training, interrupted=True))
+    _, reader = read(replace(report, card=card))
+    assert reader.text.index("Training was interrupted after 30 of 250 epochs") < reader.text.index("What was trained")
+
+
+@pytest.mark.parametrize("target", [0.0, 1.0])
+def test_a_missing_class_and_missing_training_images(make_report: MakeReport, tmp_path: Path, target: float) -> None:
+    test = Predictions(("a.png", "b.png"), np.full(2, target), np.array([0.2, 0.8]), (None, None))
+    report = make_report(test=test, with_train=False, exhibits=())
+    reader = Reader(write_report(tmp_path, report).read_text("utf-8"))
+    assert "so nothing shows that the model can tell the classes apart" in reader.text
+    assert "undefined" in reader.text
+    assert "None" not in re.sub("None of the images", "", reader.text)
+    assert "nan" not in reader.text.lower().split()
+    assert "Train" not in reader.words
+
+
+def test_the_gallery_keeps_the_given_order_with_mistakes_first(
+    make_report: MakeReport, make_exhibit: Callable[..., Exhibit]
+) -> None:
+    exhibits = tuple(
+        make_exhibit(file=name, target=target)
+        for name, target in (("right1", 0.0), ("miss2", 1.0), ("none3", None), ("miss1", 1.0), ("right0", 0.0))
+    )
+    _, reader = read(make_report(exhibits=exhibits))
+    places = [reader.text.index(name) for name in ("Mistakes", "miss2", "miss1", "Right", "right1", "right0", "none3")]
+    assert places == sorted(places)
+
+
+def test_many_skipped_files_are_counted(make_report: MakeReport) -> None:
+    report = make_report()
+    skipped = tuple(Skipped(f"{i}.png", "empty") for i in range(1234))
+    _, reader = read(replace(report, card=replace(report.card, data=replace(report.card.data, skipped=skipped))))
+    assert "1,234 files" in reader.text
+    assert f"and {1234 - page._SKIPPED_SHOWN:,} more" in reader.text
+
+
+def test_forty_exhibits_make_a_modest_page(make_report: MakeReport, make_exhibit: Callable[..., Exhibit]) -> None:
+    # Noise is the worst case for compression; photographs take about a tenth.
+    report = make_report(exhibits=tuple(make_exhibit((300, 300), file=f"{i}.png") for i in range(3)))
+    plots = dict(draw_plots(report))
+    without = len(render(replace(report, exhibits=()), plots))
+    assert without < 1_000_000
+    assert without + 40 * (len(render(report, plots)) - without) / 3 < 8_000_000
+
+
+def test_a_failure_leaves_the_earlier_report(
+    make_report: MakeReport, make_exhibit: Callable[..., Exhibit], tmp_path: Path
+) -> None:
+    report = make_report()
+    before = write_report(tmp_path, report).read_bytes()
+    with pytest.raises(ValueError, match=r"bad\.png"):
+        write_report(tmp_path, replace(report, exhibits=(make_exhibit(file="bad.png", heatmap=np.zeros((2, 2))),)))
+    assert (tmp_path / "report.html").read_bytes() == before
+    assert not list(tmp_path.rglob("*.part"))

@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from whycam.report import words
+from whycam.report.contents import ReportInput
+from whycam.types import Constant, Estimate, Evaluation, Exhibit, Predictions, Threshold
+
+UNDEFINED = Estimate(None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        *[(0.0, "0"), (-0.0, "0"), (0.3, "0.300"), (0.23456, "0.235"), (-1.5, "-1.50"), (12.345, "12.3")],
+        *[(123.4, "123"), (999.9, "1,000"), (1234.5, "1,230"), (50_000, "50,000"), (3.4e38, "3.40e+38")],
+        *[(0.00001234, "1.23e-05")],
+    ],
+)
+def test_three_significant_digits(value: float, text: str) -> None:
+    assert words.number(value) == text
+
+
+@given(st.floats(-1e30, 1e30))
+def test_no_number_is_off_by_more_than_its_third_digit(value: float) -> None:
+    assert float(words.number(value).replace(",", "")) == pytest.approx(value, rel=0.0051)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.793, "79.3"),
+        (1.0, "100"),
+        (0.0, "0"),
+        (0.5, "50.0"),
+        (0.99996, "99.996"),
+        (0.9996, "99.96"),
+        (1e-5, "0.00100"),
+    ],
+)
+def test_shares(value: float, text: str) -> None:
+    assert words.share(value) == text
+
+
+@given(st.integers(1, 100_000), st.integers(1, 100_000))
+def test_one_mistake_never_reads_100_percent(n: int, wrong: int) -> None:
+    text = words.share(n / (n + wrong))
+    assert 0 < float(text) < 100
+
+
+def test_estimates() -> None:
+    figure = Estimate(0.793, 0.762, 0.824)
+    assert words.estimate(figure) == "0.793 (0.762 to 0.824)"
+    assert words.estimate(figure, as_share=True) == "79.3 % (76.2 to 82.4 %)"
+    assert words.estimate(Estimate(0.5, None, None)) == "0.500"
+    assert words.estimate(UNDEFINED) == "undefined"
+
+
+@pytest.fixture
+def evaluation(make_report: Callable[..., ReportInput]) -> Evaluation:
+    """656 test images of which 206 anomalous, 79.3 % right."""
+    made = make_report().evaluation
+    test = replace(
+        made.test,
+        n=656,
+        n_anomalous=206,
+        accuracy=Estimate(0.793, 0.762, 0.824),
+        constant=Constant(mae=0.313, accuracy=450 / 656),
+        mae=Estimate(0.235, 0.21, 0.26),
+        confusion_matrix=((349, 101), (35, 171)),
+        beats_constant=True,
+    )
+    return replace(made, test=test)
+
+
+def test_the_verdict_on_a_good_model(evaluation: Evaluation) -> None:
+    assert words.verdict_sentence(evaluation) == (
+        "On 656 test images it had not seen, the model is right on 79.3 % (95 % interval 76.2 to 82.4 %); "
+        "always saying 'normal' would be right on 68.6 %."
+    )
+    assert words.mistakes_sentence(evaluation.test) == (
+        "It missed 35 of 206 anomalous images and called 101 of 450 normal images anomalous."
+    )
+    assert "beats the best constant" in words.standing(evaluation.test)
+
+
+def test_the_verdict_on_a_model_that_sits_on_a_constant(evaluation: Evaluation) -> None:
+    test = replace(evaluation.test, beats_constant=False, auroc=Estimate(0.5, 0.5, 0.5))
+    assert words.verdict_sentence(replace(evaluation, test=test)).startswith("No better than a constant: on 656 test")
+    assert "without looking at it" in words.standing(test)
+    assert "another threshold" not in words.standing(test)
+
+
+def test_a_ranking_better_than_chance_is_not_kept_back(evaluation: Evaluation) -> None:
+    test = replace(evaluation.test, beats_constant=False, auroc=Estimate(0.7, 0.65, 0.75))
+    assert "another threshold may help" in words.standing(test)
+
+
+@pytest.mark.parametrize(("n_anomalous", "name"), [(0, "normal"), (656, "anomalous")])
+def test_the_verdict_without_both_classes(evaluation: Evaluation, n_anomalous: int, name: str) -> None:
+    test = replace(evaluation.test, n_anomalous=n_anomalous, beats_constant=False)
+    assert words.verdict_sentence(replace(evaluation, test=test)).startswith(f"All test images are {name}, so nothing")
+    assert "both classes" in words.standing(test)
+
+
+def test_the_verdict_on_a_single_image(make_report: Callable[..., ReportInput]) -> None:
+    report = make_report(test=Predictions(("a.png",), np.array([1.0]), np.array([0.9]), (None,)))
+    sentence = words.verdict_sentence(report.evaluation)
+    assert "on 1 test image it" in sentence
+    assert "too few images" in sentence
+
+
+def test_a_model_better_only_in_its_verdicts_is_said_to_be(evaluation: Evaluation) -> None:
+    test = replace(evaluation.test, mae=Estimate(0.4, 0.3, 0.5))
+    assert "which is no worse" in words.standing(test)
+    assert "which is no worse" not in words.standing(evaluation.test)
+
+
+@pytest.mark.parametrize(
+    ("target", "score", "expected"),
+    [
+        *[(1.0, 0.2, "miss"), (0.67, 0.2, "miss"), (0.0, 0.5, "false-alarm"), (0.33, 0.2, "right")],
+        *[(1.0, 0.5, "right"), (None, 0.9, "unlabelled")],
+    ],
+)
+def test_outcomes(make_exhibit: Callable[..., Exhibit], target: float | None, score: float, expected: str) -> None:
+    verdict = Threshold(0.5, "test").verdict(score)
+    exhibit = make_exhibit(target=target, score=score, verdict=verdict)
+    assert words.outcome(exhibit) == expected
+    assert ("mistake" in words.outcome_words(exhibit)) == exhibit.mistake
+    assert ("target" in words.facts(exhibit)) == (target is not None)
+
+
+@given(st.text(st.characters()))
+def test_any_name_can_be_shown(name: str) -> None:
+    shown = words.printable(name)
+    assert shown.isprintable()
+    assert shown.encode("utf-8").decode("utf-8") == shown
+    assert len(shown) == len(name)
+
+
+def test_undecodable_bytes_of_a_name_are_replaced() -> None:
+    assert words.printable("caf\udce9\n.png") == "caf\ufffd\ufffd.png"
+    assert words.printable("Zelle № 7 ü.png") == "Zelle № 7 ü.png"

@@ -1,0 +1,51 @@
+"""Promises about the package as a whole: what importing it costs, what it exports, and how its parts depend."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import whycam
+
+SOURCE = Path(whycam.__file__).parent
+
+
+def modules_after(code: str) -> set[str]:
+    program = f"import sys\n{code}\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    return set(done.stdout.split())
+
+
+def test_importing_imports_no_torch() -> None:
+    assert modules_after("import whycam").isdisjoint({"torch", "matplotlib", "scipy", "PIL", "pandas"})
+
+
+def test_help_imports_no_torch() -> None:
+    for arguments in (["--help"], ["train", "--help"]):
+        program = (
+            f"from typer.testing import CliRunner; from whycam.cli import app; CliRunner().invoke(app, {arguments})"
+        )
+        assert "torch" not in modules_after(program)
+
+
+def test_every_exported_name_exists_and_is_ours() -> None:
+    for name in whycam.__all__:
+        assert getattr(whycam, name).__module__.startswith("whycam.")
+    assert set(whycam.__all__) <= set(dir(whycam))
+    with pytest.raises(AttributeError, match="no attribute 'trian'"):
+        whycam.trian  # noqa: B018
+
+
+def test_data_evaluation_and_report_need_no_torch() -> None:
+    code = "import whycam.data.cache, whycam.data.samples, whycam.evaluation.evaluate, whycam.report.page"
+    assert "torch" not in modules_after(code)
+
+
+@pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda path: str(path.relative_to(SOURCE)))
+def test_source_files_stay_small_and_say_why_they_exist(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert text.count("\n") <= 300
+    assert text.startswith('"""')
