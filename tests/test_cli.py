@@ -34,7 +34,14 @@ def assert_one_line(done: subprocess.CompletedProcess[str], *words: str) -> None
 def test_train_tells_people_what_happened(parts: Path, tmp_path: Path) -> None:
     done = whycam("train", parts, "--out", tmp_path / "run", "--epochs", "1", "--seed", "0")
     assert done.returncode == 0, done.stderr
-    for words in ("40 images", "30 images to train, 10 to test", "best constant", "mean absolute error", "report.html"):
+    for words in (
+        "40 images",
+        "30 images to train, 10 to test",
+        "best constant",
+        "mean absolute error",
+        "AUROC",
+        "report.html",
+    ):
         assert words in done.stdout
     # One epoch on thirty images teaches nothing, and that must be said in words.
     assert "No better than a constant" in done.stdout

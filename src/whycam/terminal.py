@@ -83,13 +83,16 @@ class Terminal:
         if evaluation.train is not None:
             sets.insert(0, ("train", evaluation.train))
         table = Table(box=None, pad_edge=False, header_style="bold")
-        table.add_column("")
+        table.add_column("", no_wrap=True)
         for name, metrics in sets:
-            table.add_column(f"{name} ({metrics.n} images)")
-            table.add_column("best constant")
+            table.add_column(f"{name}, n = {metrics.n}", no_wrap=True)
+            table.add_column("constant", no_wrap=True)
         for title, row in _rows():
             table.add_row(title, *(cell for _, metrics in sets for cell in row(metrics)))
         self._console.print(table)
+        self.say(
+            "In brackets 95 % intervals; MAE is the mean absolute error; `constant` is the best constant's figure."
+        )
         self.say()
         self.say(verdict_sentence(evaluation))
         self.say(mistakes_sentence(evaluation.test))
@@ -99,7 +102,7 @@ class Terminal:
 
 def _rows() -> tuple[tuple[str, Callable[[Metrics], tuple[str, str]]], ...]:
     return (
-        ("mean absolute error", lambda m: (estimate(m.mae), number(m.constant.mae))),
+        ("MAE", lambda m: (estimate(m.mae), number(m.constant.mae))),
         ("accuracy", lambda m: (estimate(m.accuracy, as_share=True), f"{share(m.constant.accuracy)} %")),
         ("AUROC", lambda m: (estimate(m.auroc), "0.5")),
         ("recall", lambda m: (estimate(m.recall, as_share=True), "")),

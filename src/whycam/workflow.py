@@ -11,7 +11,7 @@ from whycam import run_folder
 from whycam.bundle import describe_data, make_card, save_bundle
 from whycam.card import Card
 from whycam.data.cache import PixelCache, open_pixels
-from whycam.data.images import decode, resize
+from whycam.data.images import decode_resized
 from whycam.data.parallel import in_order
 from whycam.data.samples import check_classes, open_dataset, open_unlabelled
 from whycam.data.split import split_samples
@@ -190,7 +190,7 @@ def _scored(detector: Detector, samples: Sequence[Sample], *, strict: bool, prog
 
     def prepared(sample: Sample) -> Pixels | str:
         try:
-            return resize(decode(sample.path), size_hw)
+            return decode_resized(sample.path, size_hw)
         except ImageError as error:
             return str(error)
 

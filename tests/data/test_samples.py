@@ -50,7 +50,7 @@ def test_scoring_a_folder_without_classes(tmp_path: Path) -> None:
 def test_scoring_files_folders_and_tables_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(grow(tmp_path, "one.png", "odd.name", "f/a.png", "g/a.png", "t/a.png"))
     (tmp_path / "t/list.csv").write_text("file,target\na.png,1\n")
-    found = open_unlabelled(["one.png", "odd.name", "f", "g/", Path("t/list.csv"), "f/a.png", "./one.png"])
+    found = open_unlabelled(["one.png", "odd.name", "f", "g/", Path("t/list.csv"), "f/a.png", tmp_path / "one.png"])
     assert [(s.file, s.target) for s in found.samples] == [
         ("one.png", None),
         ("odd.name", None),

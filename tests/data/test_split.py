@@ -130,7 +130,8 @@ def test_big_groups_do_not_all_go_to_test() -> None:
     assert "groups kept whole" in text
     sizes = Counter(sample.group for sample in divided.samples if sample.split == "test")
     assert abs(sum(sizes.values()) / len(rows) - 0.25) < 0.01
-    assert 6 <= sum(size == 9 for size in sizes.values()) <= 14
+    assert abs(sum(size == 9 for size in sizes.values()) - 10) <= 1
+    assert abs(sum(size == 2 for size in sizes.values()) - 10) <= 4
 
 
 def test_one_group_of_each_class_and_one_of_both() -> None:
@@ -175,8 +176,9 @@ def test_unusable_given_splits() -> None:
     )
     data = dataset((0.0, None, "g"), (1.0, None, "h"), (1.0, None, "h"), split="train")
     samples = (*data.samples[:2], replace(data.samples[2], split="test"))
-    with pytest.raises(DataError, match=r"puts 1 group on both sides \(h\); mend it, or leave out the split"):
-        split_samples(replace(data, samples=samples), 0.25, seed=0)
+    honoured, _ = split_samples(replace(data, samples=samples), 0.25, seed=0)
+    assert honoured.samples == samples
+    assert "puts 1 group on both sides (h), so figures on the test images are likely too good" in honoured.notes[0]
     samples = (*data.samples[:2], replace(data.samples[2], split=None))
     with pytest.raises(DataError, match="split is given for 2 of 3 images only"):
         split_samples(replace(data, samples=samples), 0.25, seed=0)

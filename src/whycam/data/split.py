@@ -22,10 +22,10 @@ _BIN_EDGES = (0.0, 0.25, ANOMALOUS_ABOVE, 0.75, np.nextafter(1.0, 0.0))
 def split_samples(dataset: Dataset, test_share: float, *, seed: int) -> tuple[Dataset, str]:
     """The dataset with every sample's split filled in, and one sentence on how the split came about.
 
-    A split that all samples bring along is kept. Otherwise it is drawn from `seed`, whatever the order of the samples:
-    every stratum (target bin x kind) gives its share to test, rounded so that the sum is round(N * test_share); each
-    class has an image on both sides; images of one group stay together, at the price of shares that are met as
-    closely as the groups allow.
+    A split that all samples bring along is kept, with a note where it tears a group apart. Otherwise it is drawn from
+    `seed`, whatever the order of the samples: every stratum (target bin x kind) gives its share to test, rounded so
+    that the sum is round(N * test_share); each class has an image on both sides; images of one group stay together, at
+    the price of shares that are met as closely as the groups allow.
 
     Raises OptionError unless 0 < test_share < 1 and seed >= 0, DataError where a given split is unusable or no
     possible split has both classes on both sides, ValueError where a sample is unlabelled.
@@ -38,6 +38,7 @@ def split_samples(dataset: Dataset, test_share: float, *, seed: int) -> tuple[Da
     given = [sample for sample in dataset.samples if sample.split is not None]
     if given and len(given) == len(dataset.samples):
         _check_given(dataset)
+        dataset = replace(dataset, notes=dataset.notes + _torn_note(dataset))
         return dataset, _sentence(dataset, "given with the data")
     if given:
         raise DataError(f"{dataset.root}: split is given for {len(given)} of {len(dataset.samples)} images only.")
@@ -60,18 +61,22 @@ def _check_given(dataset: Dataset) -> None:
             problems.append(f"{dataset.root}: the given split has no {name} image in train.")
     if not any(sample.split == "test" for sample in dataset.samples):
         problems.append(f"{dataset.root}: the given split has no image in test; mark some, or leave the split out.")
+    if problems:
+        raise DataError(*problems)
+
+
+def _torn_note(dataset: Dataset) -> tuple[str, ...]:
     sides = defaultdict(set)
     for sample in dataset.samples:
         sides[sample.group].add(sample.split)
     torn = sorted(group for group, splits in sides.items() if group is not None and len(splits) > 1)
-    if torn:
-        names = ", ".join(torn[:5]) + (" ..." if len(torn) > 5 else "")
-        problems.append(
-            f"{dataset.root}: the given split puts {counted(len(torn), 'group')} on both sides ({names}); "
-            "mend it, or leave out the split or the groups."
-        )
-    if problems:
-        raise DataError(*problems)
+    if not torn:
+        return ()
+    names = ", ".join(torn[:5]) + (" ..." if len(torn) > 5 else "")
+    return (
+        f"The given split puts {counted(len(torn), 'group')} on both sides ({names}), so figures on the test images "
+        "are likely too good; leave the split out to have one that keeps groups whole.",
+    )
 
 
 def _sentence(dataset: Dataset, how: str) -> str:
