@@ -52,8 +52,8 @@ $(VENV)/.dev: $(VENV)/bin/python pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[demo,dev]"
 	@touch $@
 
-$(VENV)-peers/.installed: pyproject.toml constraints.txt benchmarks/peers-requirements.txt
+$(VENV)-peers/.installed: pyproject.toml constraints.txt benchmarks/peers-requirements.txt benchmarks/peers-without-torchvision.txt
 	@$(PYTHON) -m venv $(VENV)-peers
-	@$(VENV)-peers/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[demo]"
-	@$(VENV)-peers/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r benchmarks/peers-requirements.txt
+	@$(VENV)-peers/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[demo]" -r benchmarks/peers-requirements.txt
+	@$(VENV)-peers/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r benchmarks/peers-without-torchvision.txt
 	@touch $@

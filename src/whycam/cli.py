@@ -42,7 +42,7 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="The run folder to write.")] = Path("runs/demo"),
-    epochs: Epochs = 12,
+    epochs: Epochs = 20,
     seed: Seed = 0,
     device: Device = "auto",
     resume: Resume = False,

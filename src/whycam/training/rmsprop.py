@@ -7,6 +7,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+_NEGLIGIBLE = 1e-20
+
 
 class KerasRMSprop:
     """RMSprop (Hinton 2012, lecture 6e) in Keras' form.
@@ -29,6 +31,9 @@ class KerasRMSprop:
         if len(gradients) != len(self.parameters):
             raise ValueError("every parameter needs a gradient")
         torch._foreach_mul_(self.velocities, self.rho)
+        # Where a unit is dead its velocity would decay into subnormal numbers, which processors handle a hundred times
+        # more slowly. Nothing this far below epsilon changes a step.
+        torch._foreach_clamp_min_(self.velocities, _NEGLIGIBLE * self.epsilon)
         torch._foreach_addcmul_(self.velocities, gradients, gradients, value=1 - self.rho)
         divisors = torch._foreach_add(self.velocities, self.epsilon)
         torch._foreach_sqrt_(divisors)
