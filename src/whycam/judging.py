@@ -15,7 +15,7 @@ from whycam.atomic import write_text
 from whycam.card import Card
 from whycam.data.cache import PixelCache
 from whycam.data.images import decode, shrink
-from whycam.detector import BATCH, Detector
+from whycam.detector import BATCH, Detector, batches
 from whycam.evaluation.curves import curves
 from whycam.evaluation.evaluate import evaluate, to_json
 from whycam.progress import Progress
@@ -24,25 +24,32 @@ from whycam.report.page import write_report
 from whycam.types import Dataset, EpochRecord, Evaluation, Exhibit, Floats, Predictions, Sample, Threshold
 
 _SCALE_IMAGES = 512
-_SCALE_QUANTILE = 0.95
+_SCALE_QUANTILE = 0.75
 _MISTAKES, _RIGHT = 24, 12
 _PICTURE_SIDE = 384
 
 
 def heatmap_scale(detector: Detector, dataset: Dataset, pixels: PixelCache, *, progress: Progress) -> float:
-    """The heatmap value shown as the hottest colour: the 95th percentile of anomalous training images' maxima.
+    """The heatmap value shown as the hottest colour, one for the whole run.
 
-    At most 512 of them are looked at, evenly spread. 0 where no heatmap has a positive cell.
+    The upper quartile of the heatmaps' maxima over training images whose verdict is anomalous, so that most alarms show
+    their reason below it; over those whose target is anomalous where there is no such verdict, and over all where there
+    is neither. At most 512 images are looked at, evenly spread. 0 where no heatmap has a positive cell.
     """
-    samples = [sample for sample in dataset.samples if sample.split == "train" and sample.anomalous]
-    rows = pixels.rows(samples)[:: -(-len(samples) // _SCALE_IMAGES)]
+    train = [sample for sample in dataset.samples if sample.split == "train"]
+    samples = train[:: -(-len(train) // _SCALE_IMAGES)]
+    rows = pixels.rows(samples)
     maxima: list[float] = []
+    verdicts: list[bool] = []
     with progress.bar("setting the colour scale", len(rows)) as bar:
-        for first in range(0, len(rows), BATCH):
-            explanation = detector.explain_pixels(pixels.read(rows[first : first + BATCH]))
+        for batch in batches(rows.tolist()):
+            explanation = detector.explain_pixels(pixels.read(batch))
             maxima += explanation.heatmaps.max(axis=(1, 2)).tolist()
-            bar.advance(len(explanation.scores))
-    return float(np.quantile(maxima, _SCALE_QUANTILE))
+            verdicts += [detector.card.threshold.verdict(score) == "anomalous" for score in explanation.scores]
+            bar.advance(len(batch))
+    targets = [sample.anomalous for sample in samples]
+    chosen = next(np.array(mask) for mask in (verdicts, targets, [True] * len(samples)) if any(mask))
+    return float(np.quantile(np.array(maxima)[chosen], _SCALE_QUANTILE))
 
 
 def judge(

@@ -20,7 +20,7 @@ def test_all_images_with_exact_thirds_and_kinds() -> None:
     assert Counter(sample.target for sample in dataset.samples) == {0.0: 1508, 1 / 3: 295, 2 / 3: 106, 1.0: 715}
     assert Counter(sample.kind for sample in dataset.samples) == {"mono": 1074, "poly": 1550}
     assert sum(sample.anomalous for sample in dataset.samples) == 821
-    assert dataset.samples[0].file == "images/cell0001.png"
+    assert dataset.samples[0].file == "data/images/cell0001.png"
     assert decode(dataset.samples[0].path).shape == (300, 300, 1)
     assert "elpv_dataset" not in sys.modules
 

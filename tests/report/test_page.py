@@ -120,6 +120,7 @@ def test_names_with_html_in_them_are_shown_not_obeyed(
     assert "script" not in reader.tags
     assert "b" not in reader.tags
     assert reader.text.count("<script>alert('x')</script>") >= 7
+    assert reader.text.count("onerror") >= 9
 
 
 def test_names_of_any_script_and_broken_names_are_written(

@@ -23,15 +23,16 @@ def elpv_dataset() -> Dataset:
     spec = find_spec("elpv_dataset")
     if spec is None or not spec.submodule_search_locations:
         raise MissingDependencyError('The example data are not installed: pip install "whycam[demo]"')
-    root = Path(next(iter(spec.submodule_search_locations))) / "data"
+    root = Path(next(iter(spec.submodule_search_locations)))
+    table = root / "data" / "labels.csv"
     try:
-        lines = (root / "labels.csv").read_text(encoding="utf-8").splitlines()
+        lines = table.read_text(encoding="utf-8").splitlines()
     except OSError as error:
-        raise DataError(f"The package elpv-dataset has no {root / 'labels.csv'}; install it again.") from error
+        raise DataError(f"The package elpv-dataset has no {table}; install it again.") from error
     rows = (line.split() for line in lines if line.strip())
     # The file has thirds as rounded decimals; a target is the exact fraction.
     samples = (
-        Sample(file, root / file, target=round(3 * float(probability)) / 3, kind=kind)
+        Sample(f"data/{file}", root / "data" / file, target=round(3 * float(probability)) / 3, kind=kind)
         for file, probability, kind in rows
     )
     return Dataset(root, "ELPV example data", tuple(sorted(samples, key=lambda sample: sample.file)))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -86,7 +87,9 @@ def panel(exhibit: Exhibit, scale: float, method: str) -> Image.Image:
     column = max(tile_width, _NARROWEST)
     headings = ("input", f"{method} heatmap", "overlay", segment_count(exhibit))
     top = 84
-    width = _GAP + 4 * (column + _GAP) + _BAR + 74
+    labels = _scale_labels(scale)
+    room = _BAR + 8 + math.ceil(max(font(13).getlength(text) for text in labels.values())) + _GAP
+    width = _GAP + 4 * (column + _GAP) + room
     sheet = Image.new("RGB", (width, top + max(tile_height, _LOWEST) + _GAP), _PAPER)
     pen = ImageDraw.Draw(sheet)
 
@@ -106,7 +109,7 @@ def panel(exhibit: Exhibit, scale: float, method: str) -> Image.Image:
         pen.text((left, top - 8), fit_text(printable(heading), small, column), _GREY, small, anchor="ls")
         sheet.paste(picture, (left, top))
         pen.rectangle((left - 1, top - 1, left + tile_width, top + tile_height), outline=_EDGE)
-    _draw_scale(sheet, left=width - _BAR - 74, top=top, height=max(tile_height, _LOWEST), scale=scale)
+    _draw_scale(sheet, left=width - room, top=top, height=max(tile_height, _LOWEST), labels=labels)
     return sheet
 
 
@@ -173,14 +176,19 @@ def _scaled(segment: Segment, size: tuple[int, int]) -> Segment:
     return replace(segment, mask=np.asarray(mask) >= 128, box=box)
 
 
-def _draw_scale(sheet: Image.Image, *, left: int, top: int, height: int, scale: float) -> None:
+def _scale_labels(scale: float) -> dict[float, str]:
+    """What stands beside the colour bar, by the share of its height."""
+    if scale <= 0:
+        return {0.0: "0"}
+    return {0.0: "0", 0.5: number(scale / 2), 1.0: f"≥ {number(scale)}"}
+
+
+def _draw_scale(sheet: Image.Image, *, left: int, top: int, height: int, labels: Mapping[float, str]) -> None:
     """The colour bar, hot at the top, with the heat at its ends and middle."""
     sheet.paste(colour_scale(height, _BAR).transpose(Image.Transpose.ROTATE_90), (left, top))
     pen = ImageDraw.Draw(sheet)
     pen.rectangle((left - 1, top - 1, left + _BAR, top + height), outline=_GREY)
-    for part in (0.0, 0.5, 1.0) if scale > 0 else (0.0,):
+    for part, label in labels.items():
         y = top + (height - 1) * (1 - part)
         pen.line((left + _BAR, y, left + _BAR + 4, y), fill=_GREY)
-        anchor = {0.0: "ls", 0.5: "lm", 1.0: "lt"}[part]
-        value = f"≥ {number(scale)}" if part == 1 else number(part * scale)
-        pen.text((left + _BAR + 8, y), value, _INK, font(13), anchor=anchor)
+        pen.text((left + _BAR + 8, y), label, _INK, font(13), anchor={0.0: "ls", 0.5: "lm", 1.0: "lt"}[part])

@@ -108,6 +108,7 @@ def render(report: ReportInput, plots: Mapping[str, bytes], *, progress: Progres
         lstrip_blocks=True,
     )
     environment.filters |= {"count": words.count, "number": words.number, "printable": words.printable}
+    environment.filters["folder_name"] = lambda root: Path(root).name or root
     scale, method = report.card.heatmap.scale, report.card.heatmap.method
     with progress.bar("writing the page", len(report.exhibits)) as bar:
         shown = []
