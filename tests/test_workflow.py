@@ -148,9 +148,12 @@ def test_other_data_are_all_tested_on(trained: Path, tmp_path: Path) -> None:
     assert (tmp_path / "evaluation" / "report.html").exists()
 
 
-def test_images_trained_on_are_no_test(parts: Path, trained: Path) -> None:
-    with pytest.raises(DataError, match=r"30 of 40 images were trained on"):
-        whycam.evaluate(trained, parts)
+def test_images_trained_on_are_no_test(parts: Path, trained: Path, tmp_path: Path) -> None:
+    mixed = make_parts(tmp_path / "mixed", n_normal=4, n_anomalous=4, seed=77)
+    for path in (parts / "normal").iterdir():
+        shutil.copy(path, mixed / "normal" / f"old-{path.name}")
+    with pytest.raises(DataError, match=r"18 of 32 images were trained on"):
+        whycam.evaluate(trained, mixed)
 
 
 def test_changed_or_missing_images_are_named(tmp_path: Path) -> None:
@@ -158,7 +161,10 @@ def test_changed_or_missing_images_are_named(tmp_path: Path) -> None:
     whycam.train(data, out=tmp_path / "run", epochs=1)
     (data / "normal" / "normal-002.png").unlink()
     shutil.copy(data / "normal" / "normal-001.png", data / "normal" / "normal-003.png")
-    with pytest.raises(RunError, match=r"2 of the images .* normal/normal-002\.png: file not found"):
+    with pytest.raises(RunError, match=r"1 of the images .* are gone .* normal/normal-002\.png"):
+        whycam.evaluate(tmp_path / "run")
+    shutil.copy(data / "normal" / "normal-001.png", data / "normal" / "normal-002.png")
+    with pytest.raises(RunError, match=r"2 of the images .* changed, first normal/normal-002\.png has other content"):
         whycam.evaluate(tmp_path / "run")
 
 
@@ -204,7 +210,7 @@ def test_overwriting_waits_until_the_data_are_known_to_be_good(trained: Path, tm
         ({"epochs": 0}, "`epochs` must be 1 or more, got 0 instead."),
         ({"test_share": 1.0}, "`test_share` must be above 0 and below 1, got 1.0 instead."),
         ({"device": "gpu"}, "`device` must be auto, cpu or cuda, got 'gpu' instead."),
-        ({"seed": -1}, "`seed` must be 0 or more, got -1 instead."),
+        ({"seed": -1}, "`seed` must be 0 or more and below 2^63, got -1 instead."),
     ],
 )
 def test_bad_options_are_named(parts: Path, tmp_path: Path, options: dict[str, object], message: str) -> None:

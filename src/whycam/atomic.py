@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
 from pathlib import Path
 
 _PART = ".part"
@@ -11,19 +11,15 @@ _PART = ".part"
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Replace `path` by `content` in one step: a temporary neighbour, flushed to disk, then renamed."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=_PART)
+    part = path.with_name(f".{secrets.token_hex(8)}{_PART}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with part.open("xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        # mkstemp makes files for the owner alone; a result should be as readable as any other new file.
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(name).chmod(0o666 & ~umask)
-        Path(name).replace(path)
+        part.replace(path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
         raise
 
 
@@ -34,4 +30,4 @@ def write_text(path: Path, content: str) -> None:
 
 def is_leftover(path: Path) -> bool:
     """Whether this is the temporary neighbour of a write that was killed."""
-    return path.name.startswith(".") and path.name.endswith(_PART)
+    return path.name.startswith(".") and path.name.endswith(_PART) and path.is_file()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -13,8 +14,8 @@ from safetensors.torch import load_file, save
 
 from whycam.atomic import write_bytes, write_text
 from whycam.card import Card, CellGrid, DataCard, HeatmapCard, ModelCard, TrainingCard
-from whycam.errors import RunError
-from whycam.networks.classic import ClassicNetwork
+from whycam.errors import RunError, shown
+from whycam.networks.classic import SMALLEST_SIDE, ClassicNetwork
 from whycam.networks.network import Network
 from whycam.types import Dataset, Threshold
 
@@ -22,6 +23,7 @@ CARD = "card.json"
 WEIGHTS = "model.safetensors"
 
 SCHEMA = 1
+_LARGEST_SIDE = 4096
 SEGMENT_LEVEL = 0.5
 """Segments are cut at half the run's colour scale."""
 _PACKAGES = ("whycam", "torch", "numpy", "pillow", "scipy", "scikit-learn")
@@ -44,6 +46,8 @@ def load_card(folder: Path) -> Card:
         raise RunError(f"{folder} is not a finished run: it has no {CARD}. Train into it first, or add --resume.")
     try:
         card = _CARD.validate_json(path.read_bytes())
+    except OSError as error:
+        raise RunError(f"{path} cannot be read ({error.strerror}).") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
@@ -57,11 +61,12 @@ def load_bundle(folder: Path) -> tuple[Network, Card]:
     """The network, in evaluation mode on the CPU, and its card; RunError where either is missing or damaged."""
     card = load_card(folder)
     network = build_network(card.model)
+    _check_sane(folder / CARD, card, network)
     path = folder / WEIGHTS
+    if not path.exists():
+        raise RunError(f"{folder} has no {WEIGHTS}: copy it beside {CARD}.")
     try:
         network.load_state_dict(load_file(path))
-    except FileNotFoundError as error:
-        raise RunError(f"{folder} has no {WEIGHTS}: copy it beside {CARD}.") from error
     except (SafetensorError, RuntimeError, OSError) as error:
         raise RunError(f"{path} is damaged or belongs to another card: {str(error).splitlines()[0]}") from error
     return network.eval(), card
@@ -71,7 +76,23 @@ def build_network(model: ModelCard) -> Network:
     """A network of the card's kind, its weights not yet loaded."""
     if model.network != ClassicNetwork.name:
         raise RunError(f"{CARD} names a network that this version does not know: {model.network!r}. Update WhyCAM.")
+    if not all(SMALLEST_SIDE <= side <= _LARGEST_SIDE for side in model.size_hw):
+        raise RunError(f"{CARD} is damaged: model.size_hw is {model.size_hw}.")
     return ClassicNetwork(model.size_hw)
+
+
+def _check_sane(path: Path, card: Card, network: Network) -> None:
+    # A threshold that is no number would call every image normal: a damaged card must not fail open.
+    wrong = {
+        "threshold.value": not math.isfinite(card.threshold.value),
+        "heatmap.scale": not (math.isfinite(card.heatmap.scale) and card.heatmap.scale >= 0),
+        "heatmap.segment_level": not 0 < card.heatmap.segment_level <= 1,
+        "heatmap.grid": card.heatmap.grid != network.grids(card.model.size_hw)[-1],
+        "data.root": "\0" in card.data.root,
+    }
+    for name, is_wrong in wrong.items():
+        if is_wrong:
+            raise RunError(f"{path} is damaged: {name} has a value that it cannot have.")
 
 
 def make_card(
@@ -103,7 +124,7 @@ def describe_data(dataset: Dataset, *, fingerprint: str, split: str) -> DataCard
     """What is recorded about the images used; every sample has its split."""
     sides = {side: [sample for sample in dataset.samples if sample.split == side] for side in ("train", "test")}
     return DataCard(
-        root=str(dataset.root.resolve()),
+        root=shown(dataset.root.resolve()),
         layout=dataset.layout,
         fingerprint=fingerprint,
         n_train=len(sides["train"]),

@@ -5,19 +5,23 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import replace
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from typer.exceptions import TyperException
 
-from whycam.errors import OptionError, WhyCAMError
+from whycam.errors import OptionError, WhyCAMError, shown
 
 if TYPE_CHECKING:
     from whycam.progress import Progress
     from whycam.terminal import Terminal
     from whycam.types import Dataset
     from whycam.workflow import Run
+
+_INTERRUPTED = 130  # what typer makes of Ctrl-C
 
 app = typer.Typer(
     name="whycam",
@@ -53,7 +57,9 @@ def demo(
     from whycam.data.elpv import LICENCE, SOURCE, elpv_dataset
 
     data = elpv_dataset()
-    _terminal(as_json).say(f"Example data: {SOURCE}. Licence: {LICENCE}, so not for commercial use.")
+    licence = f"Example data: {SOURCE}. Licence: {LICENCE}, so not for commercial use."
+    data = replace(data, notes=(*data.notes, licence))
+    _terminal(as_json).say(licence)
     _train(
         data,
         as_json,
@@ -119,17 +125,27 @@ def explain(
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files or folders of them.")],
     out: Annotated[Path, typer.Option(help="Folder that gets one folder an image.")],
     device: Device = "cpu",
+    strict: Strict = False,
     as_json: Json = False,
 ) -> None:
     """Say why images get their scores: heatmap, evidence and segments, as pictures and numbers."""
     from whycam import workflow
+    from whycam.types import Skipped
 
-    terminal, summaries = _terminal(as_json), []
-    for folder, result in workflow.explain(run, images, out=out, device=device, progress=_progress(as_json)):
-        terminal.say(f"{result.verdict:<9}  score {result.score:.3g}  {result.file}  ->  {folder}")
-        summaries.append({**result.summary(), "folder": str(folder)})
+    terminal = _terminal(as_json)
+    inspections: list[dict[str, object]] = []
+    skipped: list[dict[str, object]] = []
+    results = workflow.explain(run, images, out=out, device=device, strict=strict, progress=_progress(as_json))
+    for result in results:
+        if isinstance(result, Skipped):
+            terminal.say(f"Skipped   {result.file}: {result.reason}")
+            skipped.append({"file": result.file, "reason": result.reason})
+        else:
+            folder, inspection = result
+            terminal.say(f"{inspection.verdict:<9} score {inspection.score:.3g}  {inspection.file} -> {folder}")
+            inspections.append({**inspection.summary(), "folder": str(folder)})
     if as_json:
-        _print_json({"inspections": summaries})
+        _print_json({"inspections": inspections, "skipped": skipped})
 
 
 @app.command()
@@ -162,21 +178,30 @@ def score(
 
 def main() -> None:
     """Run the command line; every mistake a user can mend ends in one line and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        # A file name may hold letters that the terminal's encoding lacks; the result must be printed all the same.
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = app(standalone_mode=False)
     except WhyCAMError as error:
         _fail(str(error))
     except TyperException as error:
-        _fail(f"{error.format_message()} See `whycam --help`.")
-    except KeyboardInterrupt:
-        sys.stderr.write("whycam: stopped; finished epochs, if any, are kept and --resume goes on from them.\n")
-        raise SystemExit(130) from None
+        text = error.format_message()
+        # Without any argument the help has been printed already, and the message is empty.
+        _fail(f"{text} See `whycam --help`.") if text else sys.exit(2)
     except BrokenPipeError:
         # Whoever read our output has had enough; Python must not complain again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
-    else:
-        raise SystemExit(code if isinstance(code, int) else 0)
+    except OSError as error:
+        where = shown(error.filename) if isinstance(error.filename, str) else "A file"
+        _fail(f"{where}: {error.strerror or error}. Check space, permissions and the path.")
+    if code == _INTERRUPTED:
+        resumable = sys.argv[1:2] in (["train"], ["demo"])
+        how = " Finished epochs are kept: the same command with --resume goes on after them." if resumable else ""
+        sys.stderr.write(f"whycam: stopped.{how}\n")
+    raise SystemExit(code if isinstance(code, int) else 0)
 
 
 def _train(data: Path | Dataset, as_json: bool, **options: Any) -> None:
@@ -188,9 +213,9 @@ def _train(data: Path | Dataset, as_json: bool, **options: Any) -> None:
 def _report(run: Run, as_json: bool) -> None:
     from whycam.evaluation.evaluate import to_json
 
-    card = run.card
+    card = run.detector.card
     terminal = _terminal(as_json)
-    terminal.data(card.data)
+    terminal.data(run.data)
     if card.training.interrupted:
         done, planned = card.training.epochs_done, card.training.epochs_planned
         terminal.say(f"Stopped   after {done} of {planned} epochs; --resume goes on from there.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -11,8 +11,8 @@ import numpy as np
 
 from whycam.bundle import load_bundle
 from whycam.card import Card
-from whycam.data.images import as_pixels, decode, resize
-from whycam.errors import ImageError
+from whycam.data.images import as_pixels, decode, resize, shrink
+from whycam.errors import ImageError, RunError, shown
 from whycam.explain.explanation import Explanation, explain, score
 from whycam.explain.placement import place, spread
 from whycam.explain.segments import find_segments
@@ -25,6 +25,7 @@ Source = str | Path | Pixels
 """A path, or an array (H, W, 3), (H, W, 1) or (H, W) of uint8."""
 
 BATCH = 16
+_LARGEST_PICTURE = 2048
 _T = TypeVar("_T")
 
 
@@ -43,37 +44,47 @@ class Detector:
 
     # -------------------------------------------------------------- images of any size
 
-    def score(self, images: Iterable[Source]) -> Iterator[float]:
+    def score(self, images: Source | Iterable[Source]) -> Iterator[float]:
         """The score of each image, in order; works through a stream of any length in batches.
 
         Raises:
             ImageError: an image cannot be read; its text begins with the file's name.
         """
-        for batch in batches(images):
-            yield from (float(value) for value in self.score_pixels(self._prepare([_pixels(item) for item in batch])))
+        for batch in batches(_several(images)):
+            yield from (float(value) for value in self.score_pixels(self._prepare(map(_pixels, batch))))
 
     def inspect(self, image: Source) -> Inspection:
         """Score and explain one image; ImageError where it cannot be read."""
         return next(self.inspect_all([image]))
 
-    def inspect_all(self, images: Iterable[Source]) -> Iterator[Inspection]:
-        """Score and explain each image, in order and in batches."""
-        for batch in batches(images):
-            pictures = [_pixels(item) for item in batch]
-            explanation = self.explain_pixels(self._prepare(pictures))
+    def inspect_all(self, images: Source | Iterable[Source]) -> Iterator[Inspection]:
+        """Score and explain each image, in order and in batches.
+
+        Pictures of more than 2,048 pixels a side are made smaller for the drawing, not for the network; boxes and masks
+        are in pixels of `Inspection.exhibit.image`.
+        """
+        for batch in batches(_several(images)):
+            originals, pictures = [], []
+            for item in batch:
+                original = _pixels(item)
+                originals.append(resize(original, self.card.model.size_hw))
+                pictures.append(shrink(original, _LARGEST_PICTURE))
+            explanation = self.explain_pixels(self._prepare(originals))
             for number, (item, picture) in enumerate(zip(batch, pictures, strict=True)):
-                name = str(item) if isinstance(item, str | Path) else "array"
+                name = shown(item) if isinstance(item, str | Path) else "array"
                 yield self._inspection(name, picture, explanation, number)
 
     # -------------------------------------------------------------- pixels of the model's size
 
     def score_pixels(self, pixels: Pixels) -> Floats:
-        """Scores (B,) of images already resized: uint8 (B, H, W, C), C 1 or 3."""
-        return score(self._network, as_input(pixels, self._device))
+        """Scores (B,) of images already resized: uint8 (B, H, W, C), C 1 or 3; RunError where one is not finite."""
+        return _finite(score(self._network, as_input(pixels, self._device)))
 
     def explain_pixels(self, pixels: Pixels) -> Explanation:
-        """Scores, heatmaps and evidence of images already resized: uint8 (B, H, W, C), C 1 or 3."""
-        return explain(self._network, as_input(pixels, self._device))
+        """Scores, heatmaps and evidence of images already resized; arguments and errors as for `score_pixels`."""
+        explanation = explain(self._network, as_input(pixels, self._device))
+        _finite(explanation.scores)
+        return explanation
 
     def exhibit(
         self, explanation: Explanation, number: int, picture: Pixels, *, file: str, split: str, target: float | None
@@ -110,7 +121,7 @@ class Detector:
             drawing=self.card.heatmap,
         )
 
-    def _prepare(self, pictures: Sequence[Pixels]) -> Pixels:
+    def _prepare(self, pictures: Iterable[Pixels]) -> Pixels:
         resized = [resize(picture, self.card.model.size_hw) for picture in pictures]
         channels = max(picture.shape[2] for picture in resized)
         shape = (*self.card.model.size_hw, channels)
@@ -124,10 +135,21 @@ def batches(items: Iterable[_T], size: int = BATCH) -> Iterator[list[_T]]:
         yield batch
 
 
+def _several(images: Source | Iterable[Source]) -> Iterable[Source]:
+    """One path or one array is a list of one; text and arrays would otherwise be taken apart."""
+    return [images] if isinstance(images, str | Path | np.ndarray) else images
+
+
+def _finite(scores: Floats) -> Floats:
+    if not np.isfinite(scores).all():
+        raise RunError("The model gives scores that are no numbers: its weights are damaged. Train again.")
+    return scores
+
+
 def _pixels(source: Source) -> Pixels:
     if isinstance(source, np.ndarray):
         return as_pixels(source)
     try:
         return decode(Path(source))
     except ImageError as error:
-        raise ImageError(f"{source}: {error}") from error
+        raise ImageError(f"{shown(source)}: {error}") from error

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from pathlib import PurePath
 
 
 class WhyCAMError(Exception):
@@ -40,3 +42,8 @@ def one_of(option: str, allowed: Sequence[str], got: object) -> str:
     """The one phrasing for a value outside a list: ``"`x` must be a or b, got 'c' instead."``."""
     names = ", ".join(allowed[:-1]) + (" or " if len(allowed) > 1 else "") + allowed[-1]
     return f"`{option}` must be {names}, got {got!r} instead."
+
+
+def shown(path: str | PurePath) -> str:
+    """A path as text that can always be printed and stored: bytes that are no UTF-8 become escapes."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")

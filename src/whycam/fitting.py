@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -57,6 +57,7 @@ def plan(
         device=pick_device(device).type,
         threads=checkpoint.plan.threads if checkpoint else torch.get_num_threads(),
         torch_version=torch.__version__,
+        pillow_version=version("pillow"),
     )
     if checkpoint:
         _check_same(folder, planned, checkpoint, recipe)
@@ -88,11 +89,14 @@ def fit(
     history = list(checkpoint.history) if checkpoint else []
     if checkpoint:
         checkpoint.restore(network, optimizer)
-    train = [sample for sample in dataset.samples if sample.split == "train"]
+    # In the order of their content, so that neither names nor rows of a table decide what is learned when.
+    train = sorted(
+        (sample for sample in dataset.samples if sample.split == "train"),
+        key=lambda sample: (pixels.digests[sample.file], sample.target),
+    )
     data = LabelledPixels(pixels.read, pixels.rows(train), replace(dataset, samples=tuple(train)).targets)
     epochs = range(len(history) + 1, recipe.epochs + 1)
     interrupted = False
-    start = time.perf_counter()
     torch.set_num_threads(planned.threads)
     try:
         for record in train_epochs(
@@ -122,7 +126,7 @@ def fit(
         loss=recipe.loss,
         device=where.type,
         threads=planned.threads,
-        seconds=round(time.perf_counter() - start, 3),
+        seconds=round(sum(record.seconds for record in history), 3),
         interrupted=interrupted,
     )
     return Fitted(network, tuple(history), card)
@@ -136,9 +140,8 @@ def fingerprint(dataset: Dataset, pixels: PixelCache) -> str:
 
 def _check_same(folder: Path, planned: Plan, checkpoint: Checkpoint, recipe: Recipe) -> None:
     before, now = asdict(checkpoint.plan), asdict(planned)
-    words = {"fingerprint": "data or split", "torch_version": "PyTorch version", "size_hw": "image size"}
     changed = [
-        words.get(name, name) if name == "fingerprint" else f"{words.get(name, name)} ({before[name]}, now {now[name]})"
+        "data or split" if name == "fingerprint" else f"{name.replace('_', ' ')} ({before[name]}, now {now[name]})"
         for name in now
         if before[name] != now[name]
     ]

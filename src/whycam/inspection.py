@@ -72,7 +72,7 @@ class Inspection:
 
     def panel(self) -> Image.Image:
         """Input, heatmap, overlay and segments side by side, with the caption written on."""
-        return panel(self.exhibit, self.drawing.scale, self.drawing.method)
+        return panel(self.exhibit, scale=self.drawing.scale, method=self.drawing.method)
 
     def summary(self) -> dict[str, object]:
         """Everything but the maps, ready for JSON."""

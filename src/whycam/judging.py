@@ -12,16 +12,17 @@ import numpy.typing as npt
 
 from whycam import run_folder
 from whycam.atomic import write_text
-from whycam.card import Card
+from whycam.card import DataCard
 from whycam.data.cache import PixelCache
 from whycam.data.images import decode, shrink
 from whycam.detector import BATCH, Detector, batches
+from whycam.errors import DataError, ImageError
 from whycam.evaluation.curves import curves
 from whycam.evaluation.evaluate import evaluate, to_json
 from whycam.progress import Progress
 from whycam.report.contents import ReportInput
 from whycam.report.page import write_report
-from whycam.types import Dataset, EpochRecord, Evaluation, Exhibit, Floats, Predictions, Sample, Threshold
+from whycam.types import Dataset, EpochRecord, Evaluation, Exhibit, Floats, Pixels, Predictions, Sample, Threshold
 
 _SCALE_IMAGES = 512
 _SCALE_QUANTILE = 0.75
@@ -58,14 +59,15 @@ def judge(
     dataset: Dataset,
     pixels: PixelCache,
     *,
-    card: Card,
+    evaluated: DataCard | None,
     history: Sequence[EpochRecord],
     progress: Progress,
 ) -> Evaluation:
     """Score all of `dataset` and write predictions.csv, metrics.json, report.html, plots and gallery into `folder`.
 
-    `card` is the detector's, with `data` about this very dataset.
+    `evaluated` describes `dataset` where it is not what the model was trained on.
     """
+    card = detector.card
     scores = _scores(detector, pixels.rows(dataset.samples), pixels, progress=progress)
     sets: dict[str, Predictions] = {}
     for split in ("train", "test"):
@@ -83,6 +85,7 @@ def judge(
     write_text(folder / run_folder.METRICS, to_json(evaluation))
     contents = ReportInput(
         card=card,
+        evaluated=evaluated,
         evaluation=evaluation,
         history=tuple(history),
         train=train,
@@ -125,7 +128,7 @@ def _exhibits(
             explanation = detector.explain_pixels(pixels.read(rows[first : first + BATCH]))
             for at, number in enumerate(chosen[first : first + BATCH]):
                 sample = dataset.samples[number]
-                picture = shrink(decode(sample.path), _PICTURE_SIDE)
+                picture = shrink(_picture(sample), _PICTURE_SIDE)
                 exhibit = detector.exhibit(
                     explanation, at, picture, file=sample.file, split=sample.split or "", target=sample.target
                 )
@@ -134,14 +137,22 @@ def _exhibits(
     return tuple(exhibits)
 
 
+def _picture(sample: Sample) -> Pixels:
+    try:
+        return decode(sample.path)
+    except ImageError as error:
+        raise DataError(f"{sample.file} was readable and no longer is: {error}.") from error
+
+
 def choose_exhibits(samples: Sequence[Sample], scores: Floats, threshold: Threshold) -> list[int]:
     """Which test images the gallery shows: the worst mistakes first, then right ones spread over their scores."""
     test = [number for number, sample in enumerate(samples) if sample.split == "test"]
     mistakes = [n for n in test if samples[n].anomalous != (threshold.verdict(scores[n]) == "anomalous")]
     mistakes.sort(key=lambda n: (-abs(scores[n] - threshold.value), samples[n].file))
     chosen = mistakes[:_MISTAKES]
+    wrong = set(mistakes)
     for anomalous in (True, False):
-        right = [n for n in test if samples[n].anomalous == anomalous and n not in set(mistakes)]
+        right = [n for n in test if samples[n].anomalous == anomalous and n not in wrong]
         right.sort(key=lambda n: (-scores[n], samples[n].file))
         spread = np.linspace(0, len(right) - 1, min(_RIGHT // 2, len(right))).round().astype(int)
         chosen += [right[at] for at in spread]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,45 +12,102 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
+from filelock import FileLock, Timeout
+
 from whycam.atomic import is_leftover, write_text
 from whycam.errors import OptionError, RunError
+from whycam.run_mark import SAMPLE_COLUMNS, SAMPLES, is_run
 from whycam.types import Dataset, EpochRecord, Predictions, Sample, Scored, Split, Threshold
 
-SAMPLES, PREDICTIONS, HISTORY, METRICS = "samples.csv", "predictions.csv", "history.csv", "metrics.json"
-_SAMPLE_COLUMNS = ("file", "target", "split", "group", "kind", "mask", "sha256")
+PREDICTIONS, HISTORY, METRICS = "predictions.csv", "history.csv", "metrics.json"
+_LOCK = ".lock"
+# What a finished run has and an unfinished one must not have; the card first, for with it the run counts as finished.
+_FINISHED = ("card.json", METRICS, PREDICTIONS, "report.html")
+_OWN_FILES = (*_FINISHED, "model.safetensors", "checkpoint.safetensors", HISTORY, SAMPLES)
+_OWN_FOLDERS = ("plots", "gallery")
 
 
 def check_writable(folder: Path, *, resume: bool, overwrite: bool) -> None:
     """Make sure that a run may be written to `folder`: new or empty, resumed, or an earlier run that may go.
 
     Raises:
-        RunError: the folder holds a run and neither `resume` nor `overwrite` is given, or holds something else.
+        RunError: the folder holds a run and neither `resume` nor `overwrite` is given, holds something else, or cannot
+            be made.
         OptionError: both are given.
     """
     if resume and overwrite:
         raise OptionError("--resume and --overwrite contradict each other: give one of them.")
-    if folder.exists() and not folder.is_dir():
-        raise RunError(f"{folder} is a file: name a folder with --out.")
+    _check_place(folder)
     if resume and not folder.is_dir():
         raise RunError(f"{folder} does not exist, so there is nothing to resume: leave --resume out.")
-    if folder.is_dir() and any(not is_leftover(path) for path in folder.iterdir()) and not resume:
-        if not (folder / SAMPLES).exists():
-            raise RunError(f"{folder} is not empty and not a WhyCAM run: name another folder with --out.")
-        if not overwrite:
-            raise RunError(
-                f"{folder} already holds a run: name another folder with --out, "
-                "go on with it by --resume, or replace it by --overwrite."
-            )
+    if not folder.is_dir() or not _contents(folder):
+        return
+    if not is_run(folder):
+        raise RunError(f"{folder} is not empty and not a WhyCAM run: name another folder with --out.")
+    if not resume and not overwrite:
+        raise RunError(
+            f"{folder} already holds a run: name another folder with --out, "
+            "go on with it by --resume, or replace it by --overwrite."
+        )
+
+
+def check_evaluation_place(folder: Path) -> None:
+    """Make sure that an evaluation on other data may be written to `folder`: new, empty, or an earlier evaluation.
+
+    Raises:
+        RunError: it is a run or holds something else.
+    """
+    _check_place(folder)
+    if folder.is_dir() and _contents(folder) and (is_run(folder) or not (folder / METRICS).is_file()):
+        raise RunError(f"{folder} is not empty and not an earlier evaluation: name another folder with --out.")
 
 
 def start(folder: Path, *, overwrite: bool) -> None:
-    """Make the folder, rid of the earlier run that `check_writable` let pass and of a killed writer's leftovers."""
-    if overwrite and folder.is_dir():
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    """Turn the folder into an unfinished run: without what a finished one has, and with `overwrite` without all of it.
+
+    Only files that WhyCAM wrote are removed; whatever else lies in the folder stays.
+    """
+    for name in _OWN_FILES if overwrite else _FINISHED:
+        (folder / name).unlink(missing_ok=True)
+    if overwrite:
+        for path in (*(folder / name for name in _OWN_FOLDERS), *folder.glob("evaluation-*")):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
     for path in folder.iterdir():
         if is_leftover(path):
             path.unlink()
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """The folder, made if need be, for this process alone; RunError where another process is writing to it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / _LOCK, timeout=0)
+        lock.acquire()
+    except Timeout as error:
+        raise RunError(f"Another process is writing to {folder}: wait for it, or name another folder.") from error
+    except OSError as error:
+        raise RunError(f"{folder} cannot be written to ({error.strerror}): name another folder with --out.") from error
+    try:
+        yield
+    finally:
+        (folder / _LOCK).unlink(missing_ok=True)
+        lock.release()
+
+
+def _check_place(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise RunError(f"{folder} is a file: name a folder with --out.")
+    nearest = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not nearest.is_dir():
+        raise RunError(f"{folder} cannot be made, because {nearest} is a file: name another folder with --out.")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise RunError(f"{folder} cannot be written to (no permission): name another folder with --out.")
+
+
+def _contents(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if path.name != _LOCK and not is_leftover(path)]
 
 
 def write_samples(folder: Path, dataset: Dataset, digests: dict[str, str]) -> None:
@@ -66,7 +124,7 @@ def write_samples(folder: Path, dataset: Dataset, digests: dict[str, str]) -> No
         )
         for sample in dataset.samples
     )
-    write_text(folder / SAMPLES, table(_SAMPLE_COLUMNS, rows))
+    write_text(folder / SAMPLES, table(SAMPLE_COLUMNS, rows))
 
 
 def read_samples(folder: Path, root: Path) -> tuple[Dataset, dict[str, str]]:
@@ -90,8 +148,10 @@ def read_samples(folder: Path, root: Path) -> tuple[Dataset, dict[str, str]]:
                 digests[sample.file] = row["sha256"]
     except FileNotFoundError as error:
         raise RunError(f"{folder} is not a WhyCAM run: it has no {SAMPLES}.") from error
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, csv.Error, OSError) as error:
         raise RunError(f"{path} is damaged ({error}): train again.") from error
+    if not samples:
+        raise RunError(f"{path} is damaged (it names no image): train again.")
     return Dataset(root=root, layout=SAMPLES, samples=tuple(samples)), digests
 
 
@@ -112,7 +172,7 @@ def read_history(folder: Path) -> tuple[EpochRecord, ...]:
             )
     except FileNotFoundError as error:
         raise RunError(f"{folder} is not a finished run: it has no {HISTORY}.") from error
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, csv.Error, OSError) as error:
         raise RunError(f"{path} is damaged ({error}).") from error
 
 

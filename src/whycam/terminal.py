@@ -10,7 +10,6 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     TextColumn,
-    TimeElapsedColumn,
     TimeRemainingColumn,
 )
 from rich.progress import Progress as RichProgress
@@ -18,7 +17,16 @@ from rich.table import Table
 
 from whycam.card import DataCard
 from whycam.progress import Bar
-from whycam.report.words import estimate, images, mistakes_sentence, number, share, standing, verdict_sentence
+from whycam.report.words import (
+    estimate,
+    images,
+    mistakes_sentence,
+    number,
+    printable,
+    share,
+    standing,
+    verdict_sentence,
+)
 from whycam.types import Evaluation, Metrics
 
 
@@ -41,12 +49,10 @@ class TerminalProgress:
     def bar(self, what: str, total: int) -> Iterator[Bar]:
         """A bar for `total` steps of `what`."""
         columns = (
-            TextColumn("{task.description:<24}"),
-            BarColumn(bar_width=24),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=12),
             MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
+            TimeRemainingColumn(elapsed_when_finished=True),
             TextColumn("{task.fields[note]}"),
         )
         with RichProgress(*columns, console=self._console) as progress:
@@ -57,11 +63,11 @@ class Terminal:
     """Prints results for people, or nothing where the caller wants JSON."""
 
     def __init__(self, *, quiet: bool) -> None:
-        self._console = Console(quiet=quiet, highlight=False, soft_wrap=True)
+        self._console = Console(quiet=quiet, highlight=False, soft_wrap=True, emoji=False)
 
     def say(self, text: str = "") -> None:
         """One line as it is: no markup, no wrapping."""
-        self._console.print(text, markup=False)
+        self._console.print(printable(text), markup=False)
 
     def data(self, card: DataCard) -> None:
         """What was used and what was left out."""

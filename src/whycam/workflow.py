@@ -2,36 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import count
 from pathlib import Path
 
 from whycam import run_folder
 from whycam.bundle import describe_data, make_card, save_bundle
-from whycam.card import Card
+from whycam.card import DataCard
 from whycam.data.cache import PixelCache, open_pixels
-from whycam.data.images import decode_resized
-from whycam.data.parallel import in_order
+from whycam.data.copies import copies_notes
 from whycam.data.samples import check_classes, open_dataset, open_unlabelled
-from whycam.data.split import split_samples
-from whycam.detector import Detector, batches
-from whycam.errors import DataError, ImageError, OptionError, RunError, one_of
+from whycam.data.split import check_split_options, split_samples
+from whycam.detector import Detector
+from whycam.errors import DataError, OptionError, RunError, one_of, shown
 from whycam.evaluation.threshold import midpoint
 from whycam.fitting import fingerprint, fit, plan
 from whycam.inspection import Inspection
 from whycam.judging import heatmap_scale, judge
+from whycam.networks.device import pick_device
 from whycam.progress import SILENT, Progress
+from whycam.streaming import explain_images, folder_names, score_images
 from whycam.training.recipe import RECIPES, Recipe
-from whycam.types import Dataset, Evaluation, Pixels, Sample, Scored
+from whycam.types import Dataset, Evaluation, Scored, Skipped
 
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run: its folder, what was measured, and the detector it made."""
+    """A finished run or evaluation: its folder, what was measured, and the detector."""
 
     folder: Path
-    card: Card
+    data: DataCard
+    """What was evaluated."""
     evaluation: Evaluation
     detector: Detector
 
@@ -69,25 +70,31 @@ def train(
         KeyboardInterrupt: Ctrl-C before the first epoch was finished; later, the run is finished with what is there.
     """
     chosen = _recipe(recipe, epochs)
+    check_split_options(test_share, seed=seed)
+    pick_device(device)
     folder = Path(out)
     run_folder.check_writable(folder, resume=resume, overwrite=overwrite)
     found = data if isinstance(data, Dataset) else open_dataset(data)
     check_classes(found)
+    _check_apart(folder, found)
     dataset, pixels = _readable(found, chosen.size_hw, strict=strict, progress=progress)
     check_classes(dataset)
     dataset, how = split_samples(dataset, test_share, seed=seed)
+    dataset = replace(dataset, notes=dataset.notes + copies_notes(dataset, pixels.digests))
     planned, checkpoint = plan(folder, dataset, pixels, chosen, seed=seed, device=device, resume=resume)
-    run_folder.start(folder, overwrite=overwrite)
-    run_folder.write_samples(folder, dataset, pixels.digests)
-    fitted = fit(folder, dataset, pixels, chosen, planned=planned, checkpoint=checkpoint, progress=progress)
-    described = describe_data(dataset, fingerprint=fingerprint(dataset, pixels), split=how)
-    card = make_card(fitted.network, fitted.card, described, threshold=midpoint(), size_hw=chosen.size_hw)
-    scale = heatmap_scale(Detector(fitted.network, card, device=device), dataset, pixels, progress=progress)
-    card = replace(card, heatmap=replace(card.heatmap, scale=scale))
-    save_bundle(folder, fitted.network, card)
-    detector = Detector(fitted.network, card, device=device)
-    evaluation = judge(folder, detector, dataset, pixels, card=card, history=fitted.history, progress=progress)
-    return Run(folder, card, evaluation, detector)
+    with run_folder.held(folder):
+        run_folder.check_writable(folder, resume=resume, overwrite=overwrite)
+        run_folder.start(folder, overwrite=overwrite)
+        run_folder.write_samples(folder, dataset, pixels.digests)
+        fitted = fit(folder, dataset, pixels, chosen, planned=planned, checkpoint=checkpoint, progress=progress)
+        described = describe_data(dataset, fingerprint=planned.fingerprint, split=how)
+        card = make_card(fitted.network, fitted.card, described, threshold=midpoint(), size_hw=chosen.size_hw)
+        scale = heatmap_scale(Detector(fitted.network, card, device=device), dataset, pixels, progress=progress)
+        card = replace(card, heatmap=replace(card.heatmap, scale=scale))
+        detector = Detector(fitted.network, card, device=device)
+        evaluation = judge(folder, detector, dataset, pixels, evaluated=None, history=fitted.history, progress=progress)
+        save_bundle(folder, fitted.network, card)
+    return Run(folder, described, evaluation, detector)
 
 
 def load(run: str | Path, *, device: str = "cpu") -> Detector:
@@ -108,68 +115,72 @@ def evaluate(
 
     Args:
         run: a run folder.
-        data: other labelled images, all taken as test images; None for the run's own.
-        out: where to write; by default the run folder itself, or `evaluation-NAME` inside it for other data.
+        data: other labelled images, all taken as test images; None for the run's own. Where they are the run's own
+            images in another place, the run's split is used.
+        out: where to write; by default the run folder itself, or `evaluation-NAME-FINGERPRINT` in it for other data.
+        strict: raise where any file of `data` had to be skipped.
 
     Raises:
-        RunError: the run's images changed or are gone since it was trained.
+        RunError: the run's images changed or are gone since it was trained; `out` holds something else.
         DataError: the other data cannot be used, or contain images that the model was trained on.
     """
     source = Path(run)
     detector = load(source, device=device)
-    card = detector.card
-    own, digests = run_folder.read_samples(source, Path(card.data.root))
+    size_hw = detector.card.model.size_hw
+    dataset, digests = run_folder.read_samples(source, Path(detector.card.data.root))
     history = run_folder.read_history(source)
-    if data is None:
-        target = Path(out) if out else source
-        pixels = open_pixels(own.samples, card.model.size_hw, progress=progress)
+    described, evaluated = detector.card.data, None
+    target = Path(out) if out else source
+    if data is not None:
+        other, pixels = _readable(open_dataset(data), size_hw, strict=strict, progress=progress)
+        if set(pixels.digests.values()) == set(digests.values()):
+            dataset = _moved(dataset, digests, other, pixels)
+        else:
+            _check_unseen(other, pixels, dataset, digests)
+            dataset = replace(other, samples=tuple(replace(sample, split="test") for sample in other.samples))
+            mark = fingerprint(dataset, pixels)
+            described = evaluated = describe_data(dataset, fingerprint=mark, split="All images were tested on.")
+            target = Path(out) if out else source / f"evaluation-{shown(Path(data).resolve().name)}-{mark[:8]}"
+    if evaluated is None:
+        _check_present(source, dataset)
+        pixels = open_pixels(dataset.samples, size_hw, progress=progress)
         _check_unchanged(source, pixels, digests)
-        dataset = own
-    else:
-        target = Path(out) if out else source / f"evaluation-{Path(data).resolve().stem}"
-        dataset, pixels = _readable(open_dataset(data), card.model.size_hw, strict=strict, progress=progress)
-        dataset = replace(dataset, samples=tuple(replace(sample, split="test") for sample in dataset.samples))
-        _check_unseen(dataset, pixels, own, digests)
-        described = describe_data(
-            dataset, fingerprint=fingerprint(dataset, pixels), split=f"All images of {data} were tested on."
-        )
-        card = replace(card, data=described)
-    target.mkdir(parents=True, exist_ok=True)
-    evaluation = judge(target, detector, dataset, pixels, card=card, history=history, progress=progress)
-    return Run(target, card, evaluation, detector)
+    if target != source:
+        run_folder.check_evaluation_place(target)
+    with run_folder.held(target):
+        evaluation = judge(target, detector, dataset, pixels, evaluated=evaluated, history=history, progress=progress)
+    return Run(target, described, evaluation, detector)
 
 
 def explain(
     run: str | Path,
-    images: Sequence[str | Path],
+    images: str | Path | Sequence[str | Path],
     *,
     out: str | Path,
     device: str = "cpu",
+    strict: bool = False,
     progress: Progress = SILENT,
-) -> Iterator[tuple[Path, Inspection]]:
+) -> Iterator[tuple[Path, Inspection] | Skipped]:
     """Score and explain images; each result, as it comes, is saved in a folder of its own under `out`.
 
+    A file that cannot be read gives a `Skipped` instead.
+
     Raises:
-        DataError: a path does not exist, or holds no image.
-        ImageError: an image cannot be read; results before it are kept.
+        DataError: a path does not exist, or holds no image (at once); with `strict`, a file that cannot be read.
         RunError: a result's folder exists already (before anything is written).
     """
     detector = load(run, device=device)
-    samples = open_unlabelled(images).samples
-    folders = [Path(out) / name for name in _folder_names(samples)]
+    found = open_unlabelled(images)
+    folders = [Path(out) / name for name in folder_names(found.samples)]
     taken = [folder for folder in folders if folder.exists()]
     if taken:
         raise RunError(f"{taken[0]} exists already: name another folder with --out.")
-    with progress.bar("explaining", len(samples)) as bar:
-        inspections = detector.inspect_all(sample.path for sample in samples)
-        for folder, inspection in zip(folders, inspections, strict=True):
-            yield inspection.save(folder), inspection
-            bar.advance()
+    return explain_images(detector, found, folders, strict=strict, progress=progress)
 
 
 def score(
     run: str | Path,
-    data: Sequence[str | Path],
+    data: str | Path | Sequence[str | Path],
     *,
     device: str = "cpu",
     strict: bool = False,
@@ -182,30 +193,7 @@ def score(
     Raises:
         DataError: a path does not exist, or holds no image (at once); with `strict`, a file that cannot be read.
     """
-    return _scored(load(run, device=device), open_unlabelled(data).samples, strict=strict, progress=progress)
-
-
-def _scored(detector: Detector, samples: Sequence[Sample], *, strict: bool, progress: Progress) -> Iterator[Scored]:
-    size_hw = detector.card.model.size_hw
-
-    def prepared(sample: Sample) -> Pixels | str:
-        try:
-            return decode_resized(sample.path, size_hw)
-        except ImageError as error:
-            return str(error)
-
-    with progress.bar("scoring", len(samples)) as bar:
-        for batch in batches(zip(samples, in_order(prepared, samples), strict=True)):
-            scores = detector.score(pixels for _, pixels in batch if not isinstance(pixels, str))
-            for sample, pixels in batch:
-                if not isinstance(pixels, str):
-                    value = next(scores)
-                    yield Scored(sample.file, value, detector.card.threshold.verdict(value), "")
-                elif strict:
-                    raise DataError(f"{sample.file}: {pixels} (--strict allows no skipped file).")
-                else:
-                    yield Scored(sample.file, None, None, pixels)
-                bar.advance()
+    return score_images(load(run, device=device), open_unlabelled(data), strict=strict, progress=progress)
 
 
 def _recipe(name: str, epochs: int | None) -> Recipe:
@@ -228,17 +216,38 @@ def _readable(
     return dataset, pixels
 
 
-def _check_unchanged(run: Path, pixels: PixelCache, digests: dict[str, str]) -> None:
-    problems = [f"{item.file}: {item.reason}" for item in pixels.skipped]
-    problems += [f"{file}: changed" for file, digest in pixels.digests.items() if digests[file] != digest]
-    if problems:
+def _check_apart(folder: Path, found: Dataset) -> None:
+    taken = {found.root.resolve(), *(sample.path.parent.resolve() for sample in found.samples)}
+    if folder.resolve() in taken:
+        raise RunError(f"{folder} holds the data itself: name another folder with --out.")
+
+
+def _check_present(run: Path, dataset: Dataset) -> None:
+    gone = [sample.file for sample in dataset.samples if not sample.path.exists()]
+    if gone:
         raise RunError(
-            f"{len(problems)} of the images that {run} was made with are gone or changed, first {problems[0]}: "
-            "put them back, or name the data to evaluate on."
+            f"{len(gone)} of the images that {run} was made with are gone from {shown(dataset.root)}, first {gone[0]}: "
+            "put them back, or name the folder or table where they are now."
         )
 
 
-def _check_unseen(dataset: Dataset, pixels: PixelCache, own: Dataset, digests: dict[str, str]) -> None:
+def _check_unchanged(run: Path, pixels: PixelCache, digests: Mapping[str, str]) -> None:
+    problems = [f"{item.file}: {item.reason}" for item in pixels.skipped]
+    problems += [f"{file} has other content" for file, digest in pixels.digests.items() if digests[file] != digest]
+    if problems:
+        raise RunError(
+            f"{len(problems)} of the images that {run} was made with changed, first {problems[0]}: restore them."
+        )
+
+
+def _moved(own: Dataset, digests: Mapping[str, str], other: Dataset, pixels: PixelCache) -> Dataset:
+    """The run's own samples at the places where `other` has the same content."""
+    places = {pixels.digests[sample.file]: sample.path for sample in other.samples}
+    samples = tuple(replace(sample, path=places[digests[sample.file]]) for sample in own.samples)
+    return replace(own, root=other.root, samples=samples)
+
+
+def _check_unseen(dataset: Dataset, pixels: PixelCache, own: Dataset, digests: Mapping[str, str]) -> None:
     trained_on = {digests[sample.file] for sample in own.samples if sample.split == "train"}
     seen = [sample.file for sample in dataset.samples if pixels.digests[sample.file] in trained_on]
     if seen:
@@ -246,16 +255,3 @@ def _check_unseen(dataset: Dataset, pixels: PixelCache, own: Dataset, digests: d
             f"{len(seen)} of {len(dataset.samples)} images were trained on, first {seen[0]}: "
             "figures on them would be too good. Take them out of the data."
         )
-
-
-def _folder_names(samples: Iterable[Sample]) -> list[str]:
-    """A folder name for each image: its stem, numbered where it is not the first with that stem."""
-    used: set[str] = set()
-    names = []
-    for sample in samples:
-        stem = sample.path.stem
-        tries = (f"{stem}-{number}" for number in count(2))
-        name = stem if stem not in used else next(name for name in tries if name not in used)
-        used.add(name)
-        names.append(name)
-    return names

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from whycam.data.folders import read_folders
+from whycam.data.images import decode
 from whycam.data.listing import IMAGE_SUFFIXES, find_images
 from whycam.data.words import class_target, split_name
-from whycam.errors import DataError
+from whycam.errors import DataError, ImageError
+from whycam.run_mark import SAMPLE_COLUMNS
 from whycam.types import Dataset
 
 
@@ -94,6 +96,57 @@ def test_names_that_are_not_unicode_can_be_printed(tmp_path: Path) -> None:
     ((name, path),) = find_images(tmp_path).files.items()
     assert name.encode("utf-8") == b"gr\\xfcn.png"
     assert path.read_bytes() == b"x"
+
+
+def test_two_names_that_read_the_same_are_told_apart(tmp_path: Path) -> None:
+    grow(tmp_path, os.fsdecode(b"f\xff.png"), "f\\xff.png", "new\nline.png")
+    listing = find_images(tmp_path)
+    assert list(listing.files) == ["f\\xff.png", "new\\nline.png"]
+    assert [item.file for item in listing.skipped] == ["f\\xff.png"]
+
+
+def test_links_to_themselves_never_crash(tmp_path: Path) -> None:
+    grow(tmp_path, "normal/a.png", "bad/b.png")
+    for name in ("me", "normal/loop.png", "top.png"):
+        (tmp_path / name).symlink_to(Path(name).name)
+    listing = find_images(tmp_path)
+    assert list(listing.files) == ["bad/b.png", "normal/a.png", "normal/loop.png", "top.png"]
+    (skipped,) = listing.skipped
+    assert skipped.file == "me" and skipped.reason.startswith("link cannot be followed: ")
+    assert listing.folders == ("bad", "normal")
+    with pytest.raises(ImageError, match=r"^cannot be read: "):
+        decode(listing.files["normal/loop.png"])
+    assert skipped in read_folders(tmp_path).skipped
+    with pytest.raises(DataError, match=r"me cannot be read: .+\.$"):
+        find_images(tmp_path / "me")
+
+
+def run_in(folder: Path) -> None:
+    grow(folder, "normal/report.png", "plots/roc.png")
+    (folder / "samples.csv").write_text(",".join(SAMPLE_COLUMNS) + "\n")
+
+
+def test_runs_below_the_root_are_no_data_but_a_root_is(tmp_path: Path) -> None:
+    grow(tmp_path, "normal/a.png", "bad/b.png", "bad/samples.csv")
+    run_in(tmp_path / "run 1")
+    run_in(tmp_path / "bad" / "runs" / "2")
+    (tmp_path / "last").symlink_to(tmp_path / "run 1")
+    listing = find_images(tmp_path)
+    assert list(listing.files) == ["bad/b.png", "normal/a.png"]
+    assert listing.folders == ("bad", "normal") and not listing.skipped
+    assert list(find_images(tmp_path / "run 1").files) == ["normal/report.png", "plots/roc.png"]
+
+
+def test_messages_about_odd_folders_can_be_printed(tmp_path: Path) -> None:
+    odd = tmp_path / os.fsdecode(b"d\xff")
+    grow(odd, os.fsdecode(b"k\xffnd/a.png"), os.fsdecode(b"k\xffnd/deep/ok/b.png"))
+    with pytest.raises(DataError) as caught:
+        read_folders(odd)
+    assert b"d\\xff" in str(caught.value).encode() and b"k\\xffnd/" in str(caught.value).encode()
+    dataset = read_folders(grow(odd, "ok/c.png"))
+    assert any("k\\xffnd/" in note for note in dataset.notes)
+    for text in (*dataset.notes, dataset.layout, *(sample.kind or "" for sample in dataset.samples)):
+        text.encode()
 
 
 # ---------------------------------------------------------------- class folders

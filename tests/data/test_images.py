@@ -293,6 +293,39 @@ def test_a_tiff_with_fewer_rows_than_it_claims_is_refused() -> None:
             decode(with_tag(data, 257, 4000))
 
 
+def test_a_gif_whose_codes_end_early_is_refused() -> None:
+    # Three codes of three bits (clear, colour 1, end) for 600 pixels, whole in every other respect.
+    data = encoded(Image.fromarray(GREY > 100), "GIF")
+    start = data.index(b",\0\0\0\0") + 10
+    ended = data[:start] + bytes([2, 2, 4 | 1 << 3 | (5 & 3) << 6, 5 >> 2, 0]) + b";"
+    with pytest.raises(ImageError, match=r"^truncated: "):
+        decode(ended)
+
+
+def test_a_gif_frame_smaller_than_its_picture_is_refused() -> None:
+    data = encoded(GREY, "GIF")
+    wider = data[:6] + (300).to_bytes(2, "little") + data[8:]
+    with pytest.raises(ImageError, match=r"^damaged: the file holds only a part of its picture$"):
+        decode(wider)
+
+
+@pytest.mark.parametrize("compression", [None, "tiff_lzw", "tiff_deflate", "packbits", "jpeg"])
+def test_damaged_strips_are_never_black_rows(compression: str | None) -> None:
+    options = {"compression": compression} if compression else {}
+    data = encoded(RGB, "TIFF", tiffinfo={278: 8}, **options)
+    refused = 0
+    for tag in (257, 273, 278, 279):
+        for value in (0, 1, 7, 16, 21, 30, 1000, 60_000):
+            try:
+                pixels = decode(with_tag(data, tag, value))
+            except ImageError:
+                refused += 1
+                continue
+            # One row beyond the last JPEG strip, which libtiff reports to nobody.
+            assert black_rows(pixels) <= 1, (tag, value)
+    assert refused > 8
+
+
 def test_nothing_is_printed_about_a_damaged_file() -> None:
     # In a process of its own, because Python prints log lines only where nobody has set up logging.
     text = textwrap.dedent("""
@@ -353,10 +386,11 @@ def mutation(data: bytes, others: list[bytes], rng: np.random.Generator) -> byte
     return bytes(changed)
 
 
-def test_mutated_files_are_read_or_refused_but_never_black() -> None:
+def originals() -> list[tuple[str, bytes]]:
+    """(format, file) of every format and mode, none with a black row."""
     image = Image.fromarray(RGB)
-    originals = [
-        encoded(image.convert(mode), kind, **options)
+    return [
+        (kind if options.get("compression") else f"{kind} {mode}", encoded(image.convert(mode), kind, **options))
         for kind, modes, variants in (
             ("JPEG", ("RGB", "L", "CMYK"), ({}, {"progressive": True})),
             ("PNG", ("RGB", "L", "P", "RGBA", "LA", "1"), ({},)),
@@ -369,10 +403,33 @@ def test_mutated_files_are_read_or_refused_but_never_black() -> None:
         for options in variants
         if not (mode == "RGBA" and options.get("compression") == "jpeg")
     ]
+
+
+def black_rows(pixels: np.ndarray) -> int:
+    return int((pixels == 0).all(axis=(1, 2)).sum())
+
+
+def test_a_truncated_file_is_read_whole_or_refused() -> None:
+    accepted = 0
+    for _, data in originals():
+        whole = decode(data)
+        for length in range(max(0, len(data) - 80), len(data)):
+            try:
+                pixels = decode(data[:length])
+            except ImageError:
+                continue
+            accepted += 1
+            np.testing.assert_array_equal(pixels, whole)
+    assert accepted > 50
+
+
+def test_mutated_files_are_read_or_refused_but_nothing_is_filled_with_black() -> None:
+    files = originals()
     rng = np.random.default_rng(2024)
     accepted = refused = 0
     for number in range(1500):
-        data = mutation(originals[number % len(originals)], originals, rng)
+        kind, original = files[number % len(files)]
+        data = mutation(original, [data for _, data in files], rng)
         try:
             pixels = decode(data)
         except ImageError as error:
@@ -380,7 +437,12 @@ def test_mutated_files_are_read_or_refused_but_never_black() -> None:
             assert str(error) and "\n" not in str(error) and len(str(error)) < 200
         else:
             accepted += 1
-            assert pixels.any() and pixels.shape[2] in (1, 3)
+            assert pixels.shape[2] in (1, 3)
+            # A zero byte is black only where bytes are pixels: then it blackens its own pixels and no more.
+            width = {"BMP 1": 4, "BMP L": 30, "BMP P": 30, "TIFF L": 30, "BMP RGB": 90, "TIFF RGB": 90, "TIFF": 30}
+            zeros = sum(old != new == 0 for old, new in zip(original, data, strict=False))
+            paint = zeros / width[kind] if kind in width else 0
+            assert black_rows(pixels) <= 0.1 * len(pixels) + paint, (number, kind)
     assert accepted > 100 and refused > 500
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,46 @@ def test_scoring_files_folders_and_tables_together(tmp_path: Path, monkeypatch: 
         ("t/a.png", 1.0),
     ]
     assert found.layout == "7 paths"
+
+
+@pytest.mark.parametrize("masks", ["masks", "ground_truth"])
+def test_masks_are_not_scored_without_classes_either(tmp_path: Path, masks: str) -> None:
+    found = open_unlabelled([grow(tmp_path, "a.png", "line/b.png", "line/b_mask.png", f"{masks}/a.png")])
+    assert [sample.file for sample in found.samples] == ["a.png", "line/b.png"]
+
+
+def test_one_path_needs_no_list(tmp_path: Path) -> None:
+    folder = grow(tmp_path, "a.png", "b.png")
+    for one in (folder, f"{folder}/"):
+        assert [sample.file for sample in open_unlabelled(one).samples] == ["a.png", "b.png"]
+
+
+def test_names_that_are_not_unicode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    odd, folder, table = (os.fsdecode(name) for name in (b"f\xff.png", b"d\xff", b"t\xff.csv"))
+    monkeypatch.chdir(grow(tmp_path, odd, f"{folder}/a.png", f"{folder}/{odd}", "f\\xff.png"))
+    (tmp_path / table).write_text("file\nf\\xff.png\n")
+    assert [(s.file, s.path) for s in open_unlabelled(odd).samples] == [("f\\xff.png", Path(odd))]
+    found = open_unlabelled([odd, folder])
+    assert [s.file for s in found.samples] == ["f\\xff.png", "d\\xff/a.png", "d\\xff/f\\xff.png"]
+    assert found.samples[2].path == Path(folder, odd) and found.samples[2].path.exists()
+    assert open_unlabelled(table).layout == "table t\\xff.csv"
+    same = [sample.file for sample in open_unlabelled([odd, "f\\xff.png", tmp_path / odd]).samples]
+    assert len(set(same)) == len(same) == 2
+    for missing in (f"{folder}/none", f"{folder}/none.csv", "\ud800", "a\0b"):
+        with pytest.raises(DataError) as caught:
+            open_unlabelled([missing])
+        assert str(caught.value).encode().endswith(b" does not exist.")
+    (tmp_path / table).write_text("file\ngone.png\n")
+    with pytest.raises(DataError) as caught:
+        open_unlabelled(table)
+    assert str(caught.value).encode().startswith(b"t\\xff.csv row 2: ")
+
+
+def test_a_link_to_itself_is_left_to_the_decoder(tmp_path: Path) -> None:
+    (grow(tmp_path, "a.png") / "loop.png").symlink_to("loop.png")
+    assert [sample.file for sample in open_unlabelled(tmp_path).samples] == ["a.png", "loop.png"]
+    with pytest.raises(DataError, match=r"loop\.png cannot be read: .+\.$"):
+        open_unlabelled(tmp_path / "loop.png")
 
 
 def test_one_file_by_itself(tmp_path: Path) -> None:

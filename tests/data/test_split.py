@@ -191,7 +191,7 @@ def test_share_must_be_a_share(share: float) -> None:
 
 
 def test_other_bad_input() -> None:
-    with pytest.raises(OptionError, match="`seed` must be 0 or more, got -1 instead"):
+    with pytest.raises(OptionError, match=r"`seed` must be 0 or more and below 2\^63, got -1 instead"):
         split_samples(dataset(*[(0.0, None, None), (1.0, None, None)] * 4), 0.5, seed=-1)
     with pytest.raises(ValueError, match="unlabelled"):
         split_samples(dataset((None, None, None), (1.0, None, None)), 0.5, seed=0)

@@ -199,3 +199,19 @@ def test_any_bytes_are_a_table_or_a_mistake(tmp_path_factory: pytest.TempPathFac
 
 def test_a_listed_file_that_is_no_image_is_left_to_the_decoder(tmp_path: Path) -> None:
     assert len(read_table(table(tmp_path, "file,target\nnotes.txt,0\n", "notes.txt")).samples) == 1
+
+
+@pytest.mark.parametrize("line", ["sep=;\r\n", "\ufeffsep=;\n", '"sep=;"\r', "SEP=;;;\n"])
+def test_excels_separator_line_is_honoured_and_no_row(tmp_path: Path, line: str) -> None:
+    path = table(tmp_path, f"{line}file;target;a,b,c,d\na.png;0,5;x\n", "a.png")
+    assert [(s.file, s.target) for s in read_table(path).samples] == [("a.png", 0.5)]
+    path = table(tmp_path, f"{line}file;target\na.png;2\n", "a.png")
+    assert problems(path) == ("data.csv row 2: target 2 is outside 0 to 1.",)
+    assert problems(table(tmp_path, line)) == (
+        "data.csv is empty; expected a header row with the columns file and target.",
+    )
+
+
+def test_a_separator_that_only_the_line_tells(tmp_path: Path) -> None:
+    path = table(tmp_path, "sep=|\nfile|target\na.png|1\n", "a.png")
+    assert [s.target for s in read_table(path).samples] == [1.0]

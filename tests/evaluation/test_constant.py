@@ -83,4 +83,4 @@ def test_the_rule_as_documented(
     mae_low: float | None, accuracy_low: float | None, auroc: Estimate, expected: bool
 ) -> None:
     lead = (Estimate(0.1, low, None if low is None else 0.2) for low in (mae_low, accuracy_low))
-    assert beats_constant(*lead, auroc) is expected
+    assert beats_constant(*lead, auroc=auroc) is expected

@@ -7,13 +7,14 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from pydantic import TypeAdapter
 from sklearn.metrics import auc, roc_auc_score
 
-from whycam.errors import RunError, WhyCAMError
+from whycam.errors import WhyCAMError
 from whycam.evaluation.curves import curves
-from whycam.evaluation.evaluate import evaluate, from_json, to_json
+from whycam.evaluation.evaluate import evaluate, to_json
 from whycam.evaluation.threshold import midpoint
-from whycam.types import Predictions
+from whycam.types import Evaluation, Predictions
 
 Predict = Callable[..., Predictions]
 
@@ -74,17 +75,7 @@ def test_undefined_is_null(predict: Predict) -> None:
     assert found["test"]["auroc"] == {"value": None, "low": None, "high": None}
 
 
-def test_what_was_written_is_read_back(test_set: Predictions) -> None:
+def test_nothing_is_lost_in_writing(test_set: Predictions) -> None:
     for train in (None, test_set):
         evaluation = evaluate(train, test_set, threshold=midpoint(), probabilities=True, seed=3)
-        assert from_json(to_json(evaluation)) == evaluation
-
-
-def test_a_damaged_file_is_named_with_the_place(test_set: Predictions) -> None:
-    text = to_json(evaluate(None, test_set, threshold=midpoint(), probabilities=True))
-    with pytest.raises(RunError, match=r"run/metrics\.json is damaged .*whycam evaluate"):
-        from_json(text[:100], source="run/metrics.json")
-    with pytest.raises(RunError, match=r"test\.auroc\.value"):
-        from_json(text.replace('"auroc": {\n      "value"', '"auroc": {\n      "valve"'))
-    with pytest.raises(RunError, match="has schema 2"):
-        from_json(text.replace('"schema": 1', '"schema": 2'))
+        assert TypeAdapter(Evaluation).validate_json(to_json(evaluation)) == evaluation

@@ -86,6 +86,7 @@ def make_report(make_exhibit: MakeExhibit) -> MakeReport:
         probabilities = bool(np.all((test.scores >= 0) & (test.scores <= 1)))
         report = ReportInput(
             card=CARD,
+            evaluated=None,
             evaluation=evaluate(train, test, threshold=midpoint(), probabilities=probabilities),
             history=tuple(EpochRecord(epoch, 0.3 + 0.3 / epoch, 12.0) for epoch in range(1, 6)),
             train=train,

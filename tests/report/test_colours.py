@@ -51,7 +51,7 @@ def test_without_a_scale_everything_is_cold() -> None:
 @given(HEATMAPS, st.integers(0, 2**32 - 1))
 def test_a_cold_pixel_of_an_overlay_is_the_image_itself(heatmap: np.ndarray, seed: int) -> None:
     image = np.random.default_rng(seed).integers(0, 256, (*heatmap.shape, 3), dtype=np.uint8)
-    drawn = overlay(image, heatmap, 5.0)
+    drawn = overlay(image, heatmap, scale=5.0)
     assert np.array_equal(drawn[heatmap == 0], image[heatmap == 0])
     # A quarter of the image still shows through the hottest heat.
     hot = heatmap >= 5.0
@@ -62,7 +62,7 @@ def test_an_overlay_moves_towards_the_heat_without_wrapping_around() -> None:
     for ground in (0, 255):
         image = np.full((1, 101, 3), ground, np.uint8)
         heat = np.linspace(0, 1, 101)[np.newaxis]
-        away = np.abs(overlay(image, heat, 1.0).astype(int) - ground).sum(axis=2)[0]
+        away = np.abs(overlay(image, heat, scale=1.0).astype(int) - ground).sum(axis=2)[0]
         colour = np.abs(colourise(heat, 1.0).astype(int) - ground).sum(axis=2)[0]
         assert np.all(away <= colour)
         assert away[0] == 0
@@ -118,7 +118,7 @@ def test_inputs_are_left_alone_and_no_segment_draws_nothing() -> None:
 def test_what_does_not_fit_is_refused() -> None:
     image = np.zeros((4, 4, 3), np.uint8)
     with pytest.raises(ValueError, match="like its heatmap"):
-        overlay(image, np.zeros((4, 5)), 1.0)
+        overlay(image, np.zeros((4, 5)), scale=1.0)
     with pytest.raises(ValueError, match="like its image"):
         outline(image, [Segment(np.ones((5, 4), bool), (0, 0, 4, 4), 1.0, 1.0)])
     for heatmap in (np.full((4, 4), np.nan), np.full((4, 4), np.inf), np.zeros(4)):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,9 @@ import pytest
 from PIL import Image
 
 from whycam.report.colours import colourise
-from whycam.report.gallery import colour_scale, panel, save_gallery, tiles
+from whycam.report.gallery import BOXES, colour_scale, panel, save_gallery, segments_heading, tiles
 from whycam.report.lettering import fit_text, font
-from whycam.types import Exhibit
+from whycam.types import Exhibit, Segment
 
 MakeExhibit = Callable[..., Exhibit]
 HOTTEST = tuple(colourise(np.array([[1.0]]), 1.0)[0, 0])
@@ -52,12 +53,12 @@ def test_a_heatmap_of_another_size_is_refused_by_name(make_exhibit: MakeExhibit)
 
 
 @pytest.mark.parametrize("size_hw", [(24, 24), (40, 400), (600, 60)])
-@pytest.mark.parametrize("scale", [1.25, 0.0])
+@pytest.mark.parametrize("scale", [1.25, 0.0, 0.00012573])
 def test_a_panel_holds_its_tiles_its_caption_and_its_scale(
     make_exhibit: MakeExhibit, size_hw: tuple[int, int], scale: float
 ) -> None:
     exhibit = make_exhibit(size_hw)
-    picture = panel(exhibit, scale, "Grad-CAM")
+    picture = panel(exhibit, scale=scale, method="Grad-CAM")
     shown = tiles(exhibit, scale)
     sheet = np.asarray(picture).astype(int)
     left = 14
@@ -67,28 +68,53 @@ def test_a_panel_holds_its_tiles_its_caption_and_its_scale(
         left += max(tile.width, 150) + 14
     assert (sheet[8:60, 14:300] < 128).any(), "a caption"
     assert (sheet[84:, left + 26 :] < 128).any(), "values beside the colour bar"
+    assert (sheet[-24:-10, 14:600] < 160).any(), "what it does not show"
     # Nothing runs into the edge.
     for edge in (sheet[:6], sheet[-6:], sheet[:, :6], sheet[:, -6:]):
         assert np.all(edge == 255)
 
 
+def test_only_the_strongest_of_many_segments_are_boxed(make_exhibit: MakeExhibit) -> None:
+    exhibit = make_exhibit((256, 256), image=np.full((256, 256, 3), 90, np.uint8))
+    segments = []
+    for place in range(BOXES + 3):
+        mask = np.zeros((256, 256), bool)
+        left = 10 + 30 * place
+        mask[100:110, left : left + 10] = True
+        segments.append(Segment(mask, (left - 5, 95, left + 15, 115), 0.01, evidence_share=place / 100))
+    few, many = (replace(exhibit, segments=tuple(segments[:n])) for n in (BOXES, len(segments)))
+    assert [segments_heading(each) for each in (few, many)] == ["5 segments", "8 segments (5 boxed)"]
+    drawn = np.asarray(tiles(many, 1.0).segments)
+    boxed = [bool(np.all(drawn[95, segment.box[0] : segment.box[2]] == 255)) for segment in segments]
+    assert boxed == [False] * 3 + [True] * BOXES
+    cyan = [bool(np.all(drawn[100, segment.box[0] + 5] == (0, 229, 255))) for segment in segments]
+    assert all(cyan)
+
+
 def test_captions_tell_mistakes_from_right_verdicts(make_exhibit: MakeExhibit) -> None:
     pictures = [
-        panel(make_exhibit(target=target), 1.0, "Grad-CAM").crop((0, 0, 10**3, 60)) for target in (1.0, 0.0, None)
+        panel(make_exhibit(target=target), scale=1.0, method="Grad-CAM").crop((0, 0, 10**3, 60))
+        for target in (1.0, 0.0, None)
     ]
     assert len({picture.tobytes() for picture in pictures}) == 3
+
+
+def test_an_image_of_no_split_is_not_given_one(make_exhibit: MakeExhibit) -> None:
+    bare, test = (np.asarray(panel(make_exhibit(split=name), scale=1.0, method="Grad-CAM")) for name in ("", "test"))
+    inked = [int(np.flatnonzero((sheet[37:54] < 128).any(axis=(0, 2))).max()) for sheet in (bare, test)]
+    assert inked[1] - inked[0] > font(14).getlength("test image")
 
 
 def test_long_names_keep_their_two_ends_and_fit() -> None:
     face = font(16)
     name = "line 7/" + "überprüft очень длинное " * 20 + "cell0815.png"
-    shown = fit_text(name, face, 300)
+    shown = fit_text(name, face, width=300)
     assert face.getlength(shown) <= 300
     assert shown.startswith("line 7/")
     assert shown.endswith("cell0815.png")
     assert "…" in shown
-    assert fit_text("short.png", face, 300) == "short.png"
-    assert fit_text(name, face, 0) == "…"
+    assert fit_text("short.png", face, width=300) == "short.png"
+    assert fit_text(name, face, width=0) == "…"
 
 
 def test_the_gallery_is_numbered_in_order_and_named_by_outcome(make_exhibit: MakeExhibit, tmp_path: Path) -> None:

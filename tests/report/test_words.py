@@ -33,6 +33,22 @@ def test_no_number_is_off_by_more_than_its_third_digit(value: float) -> None:
 
 
 @pytest.mark.parametrize(
+    ("scale", "labels"),
+    [
+        (1.25, ("0.625", "1.25")),
+        (0.0, ("0", "0")),
+        (0.002, ("0.00100", "0.00200")),
+        (0.00012573, ("0.630 x 10⁻⁴", "1.26 x 10⁻⁴")),
+        (9.999e-5, ("0.500 x 10⁻⁴", "1.00 x 10⁻⁴")),
+        (3e12, ("1.50 x 10¹²", "3.00 x 10¹²")),
+        (5e-324, ("2.47 x 10⁻³²⁴", "4.94 x 10⁻³²⁴")),
+    ],
+)
+def test_both_labels_of_a_colour_scale_have_one_unit(scale: float, labels: tuple[str, str]) -> None:
+    assert words.scale_labels(scale) == tuple(label.replace("x", "\N{MULTIPLICATION SIGN}") for label in labels)
+
+
+@pytest.mark.parametrize(
     ("value", "text"),
     [
         (0.793, "79.3"),

@@ -24,6 +24,7 @@ from whycam.data.pack import (
     prune,
 )
 from whycam.data.parallel import in_order
+from whycam.data.words import printable
 from whycam.errors import DataError, ImageError, RunError
 from whycam.progress import SILENT, Progress
 from whycam.types import Pixels, Sample, Skipped
@@ -84,7 +85,7 @@ class PixelCache:
     def _read_at(self, offset: int, length: int) -> bytes:
         # The number of a closed handle may belong to another file by now.
         if not self._close.alive:
-            raise RunError(f"The pixel cache {self._path} is closed.")
+            raise RunError(f"The pixel cache {printable(self._path)} is closed.")
         try:
             if hasattr(os, "pread"):
                 data = os.pread(self._handle, length, offset)
@@ -94,9 +95,13 @@ class PixelCache:
                     file.seek(offset)
                     data = file.read(length)
         except OSError as error:
-            raise RunError(f"The pixel cache {self._path} cannot be read: {error.strerror or error}.") from error
+            raise RunError(
+                f"The pixel cache {printable(self._path)} cannot be read: {error.strerror or error}."
+            ) from error
         if len(data) != length:
-            raise RunError(f"The pixel cache {self._path} was cut short while in use: run again to rebuild it.")
+            raise RunError(
+                f"The pixel cache {printable(self._path)} was cut short while in use: run again to rebuild it."
+            )
         return data
 
 
@@ -175,7 +180,7 @@ def _build(place: Path, sources: dict[str, _Source], size_hw: tuple[int, int], p
             result = str(error)
         # The pack is trusted for ever after, so its pixels must come from the very bytes that name it.
         if state is None or _state(path) != state:
-            raise DataError(f"{path} changed while it was read: run again.")
+            raise DataError(f"{printable(path)} changed while it was read: run again.")
         return result
 
     with (

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from whycam.data.listing import Listing, find_images
-from whycam.data.words import class_target, counted, is_mask_folder, is_validation, plain, split_name
+from whycam.data.words import class_target, counted, is_mask_folder, is_validation, plain, printable, split_name
 from whycam.errors import DataError
 from whycam.types import Dataset, Sample, Skipped, Split
 
@@ -34,8 +34,10 @@ def read_folders(root: Path) -> Dataset:
     listing = find_images(root)
     if not listing.files:
         others = f" among {counted(listing.n_other_files, 'other file')}" if listing.n_other_files else ""
-        raise DataError(f"{root} holds no image{others}; images end in .jpg, .png, .bmp, .webp, .tif or .gif.")
-    masks, images = _apart(listing.files)
+        raise DataError(
+            f"{printable(root)} holds no image{others}; images end in .jpg, .png, .bmp, .webp, .tif or .gif."
+        )
+    masks, images = masks_apart(listing.files)
     folders = sorted({parts[0] for parts in map(_parts, images) if len(parts) > 1})
     splits: dict[str, Split] = {folder: side for folder in folders if (side := split_name(folder))}
     depth = 1 if splits else 0
@@ -82,8 +84,8 @@ def _listed(folders: Iterable[str], most: int = 8) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def _apart(files: Iterable[str]) -> tuple[list[str], list[str]]:
-    # A mask lies in a folder of masks, or beside the image whose name it has plus an ending.
+def masks_apart(files: Iterable[str]) -> tuple[list[str], list[str]]:
+    """The names of masks, and those of images: a mask lies in a folder of masks, or beside its image (`x_mask.png`)."""
     files = list(files)
     stems = {file.rpartition(".")[0] for file in files}
     masks: list[str] = []
@@ -106,7 +108,7 @@ def _label(folders: Sequence[str]) -> tuple[float, str | None]:
 
 
 def _check_layout(listing: Listing, images: Sequence[str], splits: dict[str, Split]) -> None:
-    root = listing.root
+    root = printable(listing.root)
     top_normal = [folder for folder in listing.folders if class_target(folder) == 0.0]
     if splits and top_normal:
         raise DataError(
@@ -118,11 +120,11 @@ def _check_layout(listing: Listing, images: Sequence[str], splits: dict[str, Spl
         return
     if top_normal:
         raise DataError(f"The folder {_listed(top_normal)} in {root} holds no image.")
-    where = f"{_listed(splits)} in {root}" if splits else str(root)
+    where = f"{_listed(splits)} in {root}" if splits else root
     seen = {level[0] for level in levels if level} or (set() if splits else set(listing.folders))
     found = f"found {_listed(seen)}" if seen else f"found {counted(len(images), 'image')} in no folder"
     inner = _normal_deeper(images)
-    hint = f" There are such folders in {root / inner}: give that folder instead." if inner else ""
+    hint = f" There are such folders in {printable(listing.root / inner)}: give that folder instead." if inner else ""
     raise DataError(f"No folder of normal images in {where}: {found}; expected {EXPECTED}.{hint}")
 
 

@@ -24,7 +24,7 @@ MAX_PIXELS = 89_478_485
 MAX_BYTES = 2**30
 """Larger files are refused unread; 89 megapixels of uncompressed 16-bit RGBA take 0.7 of it."""
 
-_BITS_PER_SAMPLE = 258  # TIFF tag
+_BITS_PER_SAMPLE, _STRIP_OFFSETS, _ROWS_PER_STRIP, _PLANES = 258, 273, 278, 284  # TIFF tags
 _ORIENTATION = 0x0112  # EXIF tag
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -163,14 +163,30 @@ def _decode_open(image: Image.Image) -> Image.Image:
     if width * height > MAX_PIXELS:
         limit = f"the limit of {MAX_PIXELS / 1e6:.0f} megapixels"
         raise ImageError(f"{width} x {height} pixels, more than {limit}")
-    # Where a damaged header names more rows than there are strips, Pillow leaves the rest black without a word.
-    if image.format == "TIFF" and _tiled_area(image) < width * height:
+    # What a file does not give, Pillow leaves black without a word.
+    if _holds_a_part(image):
         raise ImageError("damaged: the file holds only a part of its picture")
     image.load()
     # After load(), as Pillow applies a TIFF's orientation itself while loading, and then drops the tag.
     orientation = _orientation(image)
     final = _grey_or_rgb(image)
     return final.transpose(_TURNS[orientation]) if orientation in _TURNS else final
+
+
+def _holds_a_part(image: Image.Image) -> bool:
+    """Whether a TIFF's header names more rows than its strips hold, or a GIF's more area than its first frame."""
+    # What a transparent GIF leaves out is white, as a viewer shows it.
+    if image.format not in ("TIFF", "GIF") or (image.format == "GIF" and "transparency" in image.info):
+        return False
+    if _tiled_area(image) < image.width * image.height:
+        return True
+    # A strip that is a JPEG has its own height; where the header gives it more rows, there are strips left over.
+    tags = getattr(image, "tag_v2", {})
+    if image.info.get("compression") != "jpeg" or _STRIP_OFFSETS not in tags:
+        return False
+    planes = len(image.getbands()) if tags.get(_PLANES) == 2 else 1
+    needed = -(-image.height // max(1, int(tags.get(_ROWS_PER_STRIP, image.height)))) * planes
+    return len(tags[_STRIP_OFFSETS]) > needed
 
 
 def _tiled_area(image: Image.Image) -> int:

@@ -7,7 +7,9 @@ from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 
+from whycam.data.words import printable
 from whycam.errors import DataError
+from whycam.run_mark import is_run
 from whycam.types import Skipped
 
 IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".webp", ".tif", ".tiff", ".gif"))
@@ -22,11 +24,11 @@ class Listing:
     files: dict[str, Path]
     """Image name, relative to the root and with forward slashes -> path; sorted by name."""
     folders: tuple[str, ...]
-    """Names of the folders directly in the root, sorted."""
+    """Names of the folders directly in the root, sorted, less those that are left out."""
     n_other_files: int
     """Files whose suffix is not one of an image."""
     skipped: tuple[Skipped, ...]
-    """Folders that may not be read."""
+    """Folders that may not be read, links that cannot be followed, and images whose name another one has."""
 
 
 def is_image_name(name: str) -> bool:
@@ -34,18 +36,35 @@ def is_image_name(name: str) -> bool:
     return Path(name).suffix.lower() in IMAGE_SUFFIXES
 
 
+def why_unreachable(path: Path) -> str | None:
+    """A sentence on why nothing can be done with this path (missing, a link to itself, no permission), else None."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return f"{printable(path)} does not exist."
+    except OSError as error:
+        return f"{printable(path)} cannot be read: {error.strerror or error}."
+    # A name that no file can have: with a zero byte, or with half a character.
+    except ValueError:
+        return f"{printable(path)} does not exist."
+    return None
+
+
 def find_images(root: Path) -> Listing:
-    """Every image file below `root`, at any depth; by suffix, nothing is opened.
+    """Every image file below `root`, at any depth; by suffix, no image is opened.
 
     Links are followed, and every folder is visited once: under its real name where it has one below `root`. Hidden
-    files and folders (a leading dot, `__MACOSX`) are left out. Bytes of a name that are not UTF-8 appear as `\\xNN`.
-    Raises DataError where `root` is missing or not a folder.
+    files and folders (a leading dot, `__MACOSX`) are left out, and so is every folder below `root` that is a WhyCAM
+    run, as its pictures are results, not data. Names are as `printable` gives them; paths are as on the disk. An image
+    behind a broken link or one to itself is listed, so that the decoder says by name what is wrong.
+    Raises DataError where `root` is missing, not a folder or out of reach.
     """
+    if problem := why_unreachable(root):
+        raise DataError(problem)
     if not root.is_dir():
-        if root.exists():
-            raise DataError(f"{root} is a file; expected a folder of images or a CSV table.")
-        raise DataError(f"{root} does not exist.")
+        raise DataError(f"{printable(root)} is a file; expected a folder of images or a CSV table.")
     found: dict[str, Path] = {}
+    folders: list[str] = []
     skipped: list[Skipped] = []
     n_other = 0
     visited: set[tuple[int, int]] = set()
@@ -67,20 +86,46 @@ def find_images(root: Path) -> Listing:
             if _hidden(entry.name):
                 continue
             path = folder / entry.name
-            if entry.is_dir():
+            name = _name(path, root)
+            kind = _kind(entry)
+            if kind == "folder":
+                if is_run(path):
+                    continue
+                if folder == root:
+                    folders.append(name)
                 (links if entry.is_symlink() else real).append(path)
-            # A dangling link stays in, so that it is skipped by name when it is read; a pipe or socket does not.
-            elif is_image_name(entry.name) and (entry.is_file() or not path.exists()):
-                found[_name(path, root)] = path
-            else:
+            elif is_image_name(entry.name) and kind != "other":
+                # `a\xff.png` may be the name of one file, and what is shown for another.
+                if name in found:
+                    skipped.append(Skipped(name, "another image's name reads the same"))
+                else:
+                    found[name] = path
+            elif kind in ("file", "dangling", "other"):
                 n_other += 1
+            else:
+                skipped.append(Skipped(name, f"link cannot be followed: {kind}"))
     return Listing(
         root=root,
         files=dict(sorted(found.items())),
-        folders=tuple(sorted(_name(path, root) for path in root.iterdir() if path.is_dir() and not _hidden(path.name))),
+        folders=tuple(sorted(folders)),
         n_other_files=n_other,
         skipped=tuple(skipped),
     )
+
+
+def _kind(entry: os.DirEntry[str]) -> str:
+    """`folder`, `file`, `dangling` (a link to nothing), `other` (a pipe, a socket), or why that cannot be told."""
+    try:
+        if entry.is_dir():
+            return "folder"
+        if entry.is_file():
+            return "file"
+        entry.stat()
+    except FileNotFoundError:
+        return "dangling"
+    except OSError as error:
+        return error.strerror or str(error)
+    return "other"
 
 
 def _hidden(name: str) -> bool:
@@ -88,5 +133,4 @@ def _hidden(name: str) -> bool:
 
 
 def _name(path: Path, root: Path) -> str:
-    relative = path.relative_to(root).as_posix()
-    return os.fsencode(relative).decode("utf-8", "backslashreplace")
+    return printable(path.relative_to(root).as_posix())

@@ -22,6 +22,7 @@ from typing import Any
 
 import PIL
 
+from whycam.data.words import printable
 from whycam.errors import OptionError, RunError
 from whycam.types import Pixels
 
@@ -133,8 +134,8 @@ def building(place: Path, size_hw: tuple[int, int], n_images: int) -> Iterator[P
         needed, free = n_images * size_hw[0] * size_hw[1], shutil.disk_usage(root).free
         if needed > free:
             raise RunError(
-                f"The pixel cache needs at least {needed / 1e9:.1f} GB and {root} has {free / 1e9:.1f} GB free: "
-                f"free some space, or set {FOLDER_VARIABLE} to a folder on a larger disk."
+                f"The pixel cache needs at least {needed / 1e9:.1f} GB and {printable(root)} has {free / 1e9:.1f} GB "
+                f"free: free some space, or set {FOLDER_VARIABLE} to a folder on a larger disk."
             )
         temporary = Path(tempfile.mkdtemp(prefix=_BUILDING, dir=root))
     try:
@@ -157,7 +158,7 @@ def explained(root: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise RunError(
-            f"The pixel cache in {root} cannot be used ({error.strerror or error}): "
+            f"The pixel cache in {printable(root)} cannot be used ({error.strerror or error}): "
             f"set {FOLDER_VARIABLE} to a folder that can be written and has space."
         ) from error
 
@@ -239,7 +240,7 @@ def _publish(temporary: Path, place: Path, index: Index) -> None:
         if open_pack(place, index.images.keys() | index.failed.keys(), index.size_hw):
             return
         _discard(place)
-    raise OSError(None, f"{place} cannot be replaced")
+    raise OSError(None, f"{printable(place)} cannot be replaced")
 
 
 def _discard(place: Path) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from whycam.data.folders import read_folders
-from whycam.data.listing import find_images
+from whycam.data.folders import masks_apart, read_folders
+from whycam.data.listing import find_images, why_unreachable
 from whycam.data.table import read_table
-from whycam.data.words import counted
+from whycam.data.words import counted, printable
 from whycam.errors import DataError
 from whycam.types import Dataset, Sample, Skipped
 
@@ -28,26 +29,28 @@ def open_dataset(path: str | Path) -> Dataset:
     return read_table(table) if table else read_folders(path)
 
 
-def open_unlabelled(paths: Sequence[str | Path]) -> Dataset:
-    """Images to score, from any mix of image files, folders and tables; targets are kept where there are any.
+def open_unlabelled(paths: str | Path | Sequence[str | Path]) -> Dataset:
+    """Images to score, from one path or any mix of image files, folders and tables; targets are kept where given.
 
     Names are relative to the folder or table where one such path is given, and as given otherwise; a file that is
     reached twice counts once. A file given by itself is taken whatever its suffix, as the decoder judges it later.
+    Masks, told by their folder or name as in `read_folders`, are no images to score.
     Raises DataError for paths that do not exist (all at once) and where no image is found at all.
     """
-    given = [Path(path) for path in paths]
-    missing = [f"{path} does not exist." for path in given if not path.exists()]
+    given = [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
+    missing = [problem for path in given if (problem := why_unreachable(path))]
     if missing or not given:
         raise DataError(*(missing or ["No image, folder or table was given."]))
     parts = [_open_any(path) for path in given]
     if len(parts) > 1:
         parts = [_renamed(part, path) for part, path in zip(parts, given, strict=True)]
-    samples: dict[Path, Sample] = {}
+    samples: dict[str, Sample] = {}
     for part in parts:
         for sample in part.samples:
-            samples.setdefault(sample.path.resolve(), sample)
+            # Not Path.resolve(), which raises on a link to itself.
+            samples.setdefault(os.path.realpath(sample.path), sample)
     if not samples:
-        where = str(given[0]) if len(given) == 1 else f"the {len(given)} paths given"
+        where = printable(given[0]) if len(given) == 1 else f"the {len(given)} paths given"
         raise DataError(f"No image found in {where}.")
     return Dataset(
         root=parts[0].root if len(parts) == 1 else Path(),
@@ -69,8 +72,8 @@ def check_classes(dataset: Dataset) -> None:
             found = f"Only {counted(count, f'{name} image')}" if count else f"No {name} image"
             lost = f" ({counted(len(dataset.skipped), 'file')} skipped)" if dataset.skipped else ""
             problems.append(
-                f"{found} in {dataset.root}{lost}: at least {FEWEST_OF_A_CLASS} are needed to train and to test; "
-                f"add {name} images."
+                f"{found} in {printable(dataset.root)}{lost}: at least {FEWEST_OF_A_CLASS} are needed to train "
+                f"and to test; add {name} images."
             )
     if problems:
         raise DataError(*problems)
@@ -87,13 +90,16 @@ def _open_any(path: Path) -> Dataset:
     table = _table_of(path)
     if table:
         return read_table(table, labelled=False)
-    return _open_folder(path) if path.is_dir() else Dataset(path.parent, "one image", (Sample(path.as_posix(), path),))
+    if path.is_dir():
+        return _open_folder(path)
+    return Dataset(path.parent, "one image", (Sample(printable(path.as_posix()), path),))
 
 
 def _open_folder(folder: Path) -> Dataset:
     """All images of a folder: with labels if its layout has some, else without."""
     listing = find_images(folder)
-    everything = tuple(Sample(file, path) for file, path in listing.files.items())
+    _, images = masks_apart(listing.files)
+    everything = tuple(Sample(file, listing.files[file]) for file in images)
     try:
         labelled = read_folders(folder)
     except DataError:
@@ -110,7 +116,7 @@ def _renamed(part: Dataset, given: Path) -> Dataset:
     folder = given if given.is_dir() else given.parent
 
     def name(file: str) -> str:
-        return (folder / file).as_posix()
+        return printable((folder / file).as_posix())
 
     samples = tuple(replace(sample, file=name(sample.file)) for sample in part.samples)
     return replace(part, samples=samples, skipped=tuple(Skipped(name(item.file), item.reason) for item in part.skipped))
@@ -121,7 +127,11 @@ def _unique_names(samples: Iterable[Sample]) -> list[Sample]:
     seen: set[str] = set()
     unique = []
     for sample in samples:
-        name = sample.file if sample.file not in seen else sample.path.absolute().as_posix()
+        name = sample.file if sample.file not in seen else printable(sample.path.absolute().as_posix())
+        # Even two real names can read the same: `a\xff.png`, and one with that byte.
+        plain, number = name, 2
+        while name in seen:
+            name, number = f"{plain} ({number})", number + 1
         seen.add(name)
         unique.append(replace(sample, file=name))
     return unique

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from whycam.data.words import counted
+from whycam.data.words import counted, printable
 from whycam.errors import DataError, OptionError
 from whycam.types import ANOMALOUS_ABOVE, Dataset, Sample
 
@@ -30,10 +30,7 @@ def split_samples(dataset: Dataset, test_share: float, *, seed: int) -> tuple[Da
     Raises OptionError unless 0 < test_share < 1 and seed >= 0, DataError where a given split is unusable or no
     possible split has both classes on both sides, ValueError where a sample is unlabelled.
     """
-    if not 0.0 < test_share < 1.0:
-        raise OptionError(f"`test_share` must be above 0 and below 1, got {test_share!r} instead.")
-    if seed < 0:
-        raise OptionError(f"`seed` must be 0 or more, got {seed!r} instead.")
+    check_split_options(test_share, seed=seed)
     _ = dataset.targets  # raises where one is missing
     given = [sample for sample in dataset.samples if sample.split is not None]
     if given and len(given) == len(dataset.samples):
@@ -41,7 +38,9 @@ def split_samples(dataset: Dataset, test_share: float, *, seed: int) -> tuple[Da
         dataset = replace(dataset, notes=dataset.notes + _torn_note(dataset))
         return dataset, _sentence(dataset, "given with the data")
     if given:
-        raise DataError(f"{dataset.root}: split is given for {len(given)} of {len(dataset.samples)} images only.")
+        raise DataError(
+            f"{printable(dataset.root)}: split is given for {len(given)} of {len(dataset.samples)} images only."
+        )
     order = sorted(range(len(dataset.samples)), key=lambda index: dataset.samples[index].file)
     in_test = _Draw([dataset.samples[index] for index in order], test_share, np.random.default_rng(seed)).in_test()
     chosen = set(np.asarray(order)[in_test].tolist())
@@ -54,13 +53,23 @@ def split_samples(dataset: Dataset, test_share: float, *, seed: int) -> tuple[Da
     return divided, _sentence(divided, f"drawn at random with seed {seed}, stratified by target{kinds}{groups}")
 
 
+def check_split_options(test_share: float, *, seed: int) -> None:
+    """Raises OptionError unless 0 < test_share < 1 and seed is in [0, 2^63), where every generator takes it."""
+    if not 0.0 < test_share < 1.0:
+        raise OptionError(f"`test_share` must be above 0 and below 1, got {test_share!r} instead.")
+    if not 0 <= seed < 2**63:
+        raise OptionError(f"`seed` must be 0 or more and below 2^63, got {seed!r} instead.")
+
+
 def _check_given(dataset: Dataset) -> None:
     problems = []
     for name, wanted in (("normal", False), ("anomalous", True)):
         if not any(sample.split == "train" and sample.anomalous is wanted for sample in dataset.samples):
-            problems.append(f"{dataset.root}: the given split has no {name} image in train.")
+            problems.append(f"{printable(dataset.root)}: the given split has no {name} image in train.")
     if not any(sample.split == "test" for sample in dataset.samples):
-        problems.append(f"{dataset.root}: the given split has no image in test; mark some, or leave the split out.")
+        problems.append(
+            f"{printable(dataset.root)}: the given split has no image in test; mark some, or leave the split out."
+        )
     if problems:
         raise DataError(*problems)
 
@@ -72,7 +81,7 @@ def _torn_note(dataset: Dataset) -> tuple[str, ...]:
     torn = sorted(group for group, splits in sides.items() if group is not None and len(splits) > 1)
     if not torn:
         return ()
-    names = ", ".join(torn[:5]) + (" ..." if len(torn) > 5 else "")
+    names = printable(", ".join(torn[:5])) + (" ..." if len(torn) > 5 else "")
     return (
         f"The given split puts {counted(len(torn), 'group')} on both sides ({names}), so figures on the test images "
         "are likely too good; leave the split out to have one that keeps groups whole.",

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 
-from whycam.data.words import class_target, counted, is_validation, split_name
+from whycam.data.words import class_target, counted, is_validation, printable, split_name
 from whycam.errors import DataError
 from whycam.types import Dataset, Sample, Split
 
@@ -20,6 +20,8 @@ MOST_MISTAKES = 20
 """Further mistakes are counted, not listed."""
 _STAND_INS = {"target": "label", "kind": "class"}
 _COLUMNS = ("file", "target", "split", "group", "mask", "kind")
+_SEPARATOR_LINE = re.compile(r'"?sep=(?P<separator>[,;|:\t])(?P=separator)*"?[ ]*(\r\n|\r|\n|$)', re.IGNORECASE)
+"""What Excel takes as the first line; filled up with separators where another program has saved the table again."""
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
 _NOT_FINITE = re.compile(r"[+-]?(nan|inf|infinity|#n/a|n/a)", re.IGNORECASE)
 
@@ -28,13 +30,15 @@ def read_table(csv_path: Path, *, labelled: bool = True) -> Dataset:
     """The images that a table lists, in its order.
 
     Columns `file` and `target`, optionally `split`, `group`, `mask`, `kind`; `label` stands in for an absent `target`,
-    `class` for an absent `kind`; others are ignored. Commas, semicolons or tabs; UTF-8. Targets are numbers in [0, 1]
-    (in tables without commas between cells also with a decimal comma) or words such as normal and anomalous. Paths
-    are absolute or relative to the table's folder. With `labelled=False` targets may be absent.
+    `class` for an absent `kind`; others are ignored. Commas, semicolons or tabs; UTF-8. A first line `sep=;` names the
+    separator and is no row: spreadsheets neither show nor count it, so the row below it is row 1 in every message.
+    Targets are numbers in [0, 1] (in tables without commas between cells also with a decimal comma) or words such as
+    normal and anomalous. Paths are absolute or relative to the table's folder. With `labelled=False` targets may be
+    absent.
 
     Raises DataError with one line for every mistake (from the 21st on they are counted).
     """
-    name = csv_path.name
+    name = printable(csv_path.name)
     rows, delimiter = _rows(csv_path)
     numbered = enumerate(rows, start=1)
     header = next(((number, cells) for number, cells in numbered if any(cell.strip() for cell in cells)), None)
@@ -54,18 +58,21 @@ def _rows(path: Path) -> tuple[Iterator[list[str]], str]:
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError as error:
-        raise DataError(f"{path} does not exist.") from error
+        raise DataError(f"{printable(path)} does not exist.") from error
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
-        raise DataError(f"{path.name} is not UTF-8 text (line {line}); save it as 'CSV UTF-8'.") from error
+        raise DataError(f"{printable(path.name)} is not UTF-8 text (line {line}); save it as 'CSV UTF-8'.") from error
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
-    first = next((line for line in text.splitlines() if line.strip()), "")
-    delimiter = max(",;\t", key=first.count)
+        raise DataError(f"{printable(path)} cannot be read: {error.strerror or error}.") from error
+    if named := _SEPARATOR_LINE.match(text):
+        text, delimiter = text[named.end() :], named["separator"]
+    else:
+        first = next((line for line in text.splitlines() if line.strip()), "")
+        delimiter = max(",;\t", key=first.count)
     try:
         return iter(list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))), delimiter
     except csv.Error as error:
-        raise DataError(f"{path.name} is not a table of comma-separated values: {error}.") from error
+        raise DataError(f"{printable(path.name)} is not a table of comma-separated values: {error}.") from error
 
 
 @dataclass
@@ -137,7 +144,7 @@ class _Reader:
             self._wrong(number, f"{_shown(file)} is listed twice (first in row {first}).")
             return
         group, kind = values.get("group") or None, values.get("kind") or None
-        shown = file.replace("\\", "/")
+        shown = printable(file.replace("\\", "/"))
         self.samples.append(Sample(shown, path, target=target, split=split, group=group, kind=kind, mask=mask))
 
     def _wrong(self, number: int, text: str) -> None:
@@ -158,7 +165,7 @@ class _Reader:
             except OSError as error:
                 self._wrong(number, f"{column} {_shown(cell)} cannot be read: {error.strerror or error}.")
                 return None
-        self._wrong(number, f"{column} {_shown(cell)} not found (looked in {self.folder.absolute()}).")
+        self._wrong(number, f"{column} {_shown(cell)} not found (looked in {printable(self.folder.absolute())}).")
         return None
 
     def _target(self, number: int, values: dict[str, str]) -> float | None:
@@ -209,6 +216,5 @@ class _Reader:
 
 
 def _shown(cell: str) -> str:
-    # A message is one line, whatever a cell holds.
-    text = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in cell)
+    text = printable(cell)
     return text if len(text) <= 200 else f"{text[:200]}..."

@@ -45,7 +45,7 @@ def gains(targets: Floats, scores: Floats, *, called: npt.NDArray[np.bool_]) -> 
     return constant_error - np.abs(targets - scores), right - constant_right
 
 
-def beats_constant(mae_gain: Estimate, accuracy_gain: Estimate, auroc: Estimate) -> bool:
+def beats_constant(mae_gain: Estimate, accuracy_gain: Estimate, *, auroc: Estimate) -> bool:
     """Whether a model is better than the best constant by more than chance explains.
 
     True when both hold:

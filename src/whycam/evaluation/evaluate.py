@@ -1,13 +1,11 @@
-"""The whole evaluation as one value, and that value as the text of metrics.json and back."""
+"""The whole evaluation as one value, and that value as the text of metrics.json."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
-from whycam.errors import RunError
 from whycam.evaluation.metrics import measure
 from whycam.types import Evaluation, Predictions, Threshold
 
@@ -44,21 +42,3 @@ def evaluate(
 def to_json(evaluation: Evaluation) -> str:
     """The text of metrics.json: standard JSON (no NaN), indented, with a final newline."""
     return json.dumps(_EVALUATION.dump_python(evaluation, mode="json"), indent=2, allow_nan=False) + "\n"
-
-
-def from_json(text: str, *, source: str | Path = "metrics.json") -> Evaluation:
-    """The evaluation that `to_json` wrote; `source` names the file in errors.
-
-    Raises:
-        RunError: the text is not the evaluation of a run, or has another schema version.
-    """
-    advice = "make it anew with `whycam evaluate`."
-    try:
-        evaluation = _EVALUATION.validate_json(text)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise RunError(f"{source} is damaged ({where}: {first['msg']}); {advice}") from error
-    if evaluation.schema != SCHEMA:
-        raise RunError(f"{source} has schema {evaluation.schema}, this version reads {SCHEMA}; {advice}")
-    return evaluation

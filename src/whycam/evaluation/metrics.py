@@ -87,7 +87,7 @@ def measure(
         brier=estimate("brier") if probabilities else Estimate(None, None, None),
         confusion_matrix=_confusion_matrix(truth, called),
         constant=best_constant(targets),
-        beats_constant=beats_constant(estimate("mae_gain"), estimate("accuracy_gain"), estimate("auroc")),
+        beats_constant=beats_constant(estimate("mae_gain"), estimate("accuracy_gain"), auroc=estimate("auroc")),
     )
 
 

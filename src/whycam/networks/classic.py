@@ -17,7 +17,8 @@ from whycam.networks.network import Linearisation, Network
 _FILTERS = 5
 _HIDDEN = (100, 30, 20)
 _CONVOLUTIONS = 3
-_SMALLEST = 22  # three unpadded 3 x 3 convolutions, each followed by a halving, leave one cell of a 22 pixel side
+SMALLEST_SIDE = 22
+"""Three unpadded 3 x 3 convolutions, each followed by a halving, leave one cell of it."""
 
 
 def _shrunk(side: int) -> int:
@@ -39,8 +40,8 @@ class ClassicNetwork(Network):
     def __init__(self, size_hw: tuple[int, int] = (325, 325)) -> None:
         """`size_hw` is the only input size that the network takes, at least 22 pixels a side (ValueError otherwise)."""
         super().__init__()
-        if min(size_hw) < _SMALLEST:
-            raise ValueError(f"`size_hw` must be at least {_SMALLEST} pixels a side, got {size_hw} instead.")
+        if min(size_hw) < SMALLEST_SIDE:
+            raise ValueError(f"`size_hw` must be at least {SMALLEST_SIDE} pixels a side, got {size_hw} instead.")
         self.size_hw = size_hw
         self.first = ConvMaxPool(3, _FILTERS)
         self.second = nn.Conv2d(_FILTERS, _FILTERS, 3)

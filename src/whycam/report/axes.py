@@ -65,7 +65,7 @@ def fit_unit(axes: Axes) -> None:
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
 
 
-def fit_scores(axes: Axes, scores: Floats, threshold: float, *, along: Literal["x", "y"]) -> None:
+def fit_scores(axes: Axes, scores: Floats, *, threshold: float, along: Literal["x", "y"]) -> None:
     """Fit one axis to scores, with the threshold and [0, 1] always in sight and a little room around."""
     axis = axes.xaxis if along == "x" else axes.yaxis
     low, high = min(0.0, threshold, float(scores.min())), max(1.0, threshold, float(scores.max()))

@@ -56,7 +56,7 @@ def colourise(heatmap: Floats, scale: float) -> Pixels:
     return colours
 
 
-def overlay(image: Pixels, heatmap: Floats, scale: float) -> Pixels:
+def overlay(image: Pixels, heatmap: Floats, *, scale: float) -> Pixels:
     """Heat laid over the image; its opacity grows with the heat, so where nothing is hot the image is untouched.
 
     Args:
@@ -77,7 +77,7 @@ def overlay(image: Pixels, heatmap: Floats, scale: float) -> Pixels:
     return np.round(mixed).astype(np.uint8)
 
 
-def outline(image: Pixels, segments: Sequence[Segment], *, thickness: int = 1) -> Pixels:
+def outline(image: Pixels, segments: Sequence[Segment], *, thickness: int = 1, n_boxes: int | None = None) -> Pixels:
     """Segments drawn on a copy of the image: contours in cyan, boxes in white, both with a black halo.
 
     Bright line and dark halo together are visible on any ground. A contour is the rim of the mask itself, its halo the
@@ -87,6 +87,7 @@ def outline(image: Pixels, segments: Sequence[Segment], *, thickness: int = 1) -
         image: (H, W, 3).
         segments: with masks (H, W).
         thickness: of the contours in pixels; boxes and halos are one pixel wide.
+        n_boxes: box so many segments, those with the largest share of the evidence; all unless given.
 
     Returns:
         (H, W, 3) uint8.
@@ -98,8 +99,9 @@ def outline(image: Pixels, segments: Sequence[Segment], *, thickness: int = 1) -
     for segment in segments:
         if segment.mask.shape != image.shape[:2]:
             raise ValueError(f"A mask must be {image.shape[:2]} like its image, got {segment.mask.shape} instead.")
+    boxed = sorted(segments, key=lambda segment: segment.evidence_share, reverse=True)[:n_boxes]
     # All halos lie below all lines, and boxes below contours, so that no segment hides another's line.
-    boxes = [_rim(_filled(segment.box, image.shape[:2])) for segment in segments]
+    boxes = [_rim(_filled(segment.box, image.shape[:2])) for segment in boxed]
     contours = [_rim(segment.mask, thickness) for segment in segments]
     for lines, colour in ((boxes, _BOX), (contours, _CONTOUR)):
         for _, halo in lines:

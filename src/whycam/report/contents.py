@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from whycam.card import Card
+from whycam.card import Card, DataCard
 from whycam.types import Curves, EpochRecord, Evaluation, Exhibit, Predictions
 
 
@@ -13,6 +13,9 @@ class ReportInput:
     """Everything that a report shows; nothing in it is computed again."""
 
     card: Card
+    """The model's own; its `data` are always those that the model was trained on."""
+    evaluated: DataCard | None
+    """The other data that this report tests on, all of them test images; None for the run's own test images."""
     evaluation: Evaluation
     history: tuple[EpochRecord, ...]
     """In the order of the epochs; empty where unknown."""

@@ -16,7 +16,7 @@ from whycam.atomic import write_bytes
 from whycam.progress import SILENT, Progress
 from whycam.report.colours import colourise, outline, overlay
 from whycam.report.lettering import fit_text, font
-from whycam.report.words import facts, number, outcome, outcome_words, printable, segment_count, split_name
+from whycam.report.words import facts, outcome, outcome_words, printable, scale_labels, segment_count, split_name
 from whycam.types import Exhibit, Segment
 
 _TILE = 256
@@ -28,6 +28,12 @@ _LOWEST = 90
 """Room that the colour bar's three values need, however flat the tiles are."""
 _NARROWEST = 150
 """A tile's column, so that its heading fits; a panel has four, so that its caption fits."""
+
+BOXES = 5
+"""So many segments, those with the most evidence, are boxed; more boxes would hide what they mark."""
+
+_FOOT = 24
+"""Room for the line below the tiles."""
 
 _PAPER, _INK, _GREY, _EDGE = (255, 255, 255), (31, 35, 40), (98, 106, 115), (208, 213, 219)
 _OWN_NAME = re.compile(r"\d{3,}_(miss|false-alarm|right|unlabelled)_.*\.png")
@@ -66,13 +72,14 @@ def tiles(exhibit: Exhibit, scale: float) -> Tiles:
     return Tiles(
         image=Image.fromarray(image),
         heatmap=Image.fromarray(colourise(heatmap, scale)),
-        overlay=Image.fromarray(overlay(image, heatmap, scale)),
-        segments=Image.fromarray(outline(image, segments, thickness=2)),
+        overlay=Image.fromarray(overlay(image, heatmap, scale=scale)),
+        segments=Image.fromarray(outline(image, segments, thickness=2, n_boxes=BOXES)),
     )
 
 
-def panel(exhibit: Exhibit, scale: float, method: str) -> Image.Image:
-    """One picture that explains itself: caption, four tiles with headings, and the colour scale with its values.
+def panel(exhibit: Exhibit, *, scale: float, method: str) -> Image.Image:
+    """One picture that explains itself: caption, four tiles with headings, the colour scale with its values, and
+    what it does not show.
 
     Args:
         exhibit: what to show.
@@ -85,12 +92,12 @@ def panel(exhibit: Exhibit, scale: float, method: str) -> Image.Image:
     shown = tiles(exhibit, scale)
     tile_width, tile_height = shown.image.size
     column = max(tile_width, _NARROWEST)
-    headings = ("input", f"{method} heatmap", "overlay", segment_count(exhibit))
+    headings = ("input", f"{method} heatmap", "overlay", segments_heading(exhibit))
     top = 84
     labels = _scale_labels(scale)
     room = _BAR + 8 + math.ceil(max(font(13).getlength(text) for text in labels.values())) + _GAP
     width = _GAP + 4 * (column + _GAP) + room
-    sheet = Image.new("RGB", (width, top + max(tile_height, _LOWEST) + _GAP), _PAPER)
+    sheet = Image.new("RGB", (width, top + max(tile_height, _LOWEST) + _GAP + _FOOT), _PAPER)
     pen = ImageDraw.Draw(sheet)
 
     small, middle, strong = font(13), font(14), font(16, "DejaVuSans-Bold")
@@ -98,19 +105,27 @@ def panel(exhibit: Exhibit, scale: float, method: str) -> Image.Image:
     tag_width = pen.textlength(tag, small) + 20
     pen.rounded_rectangle((width - _GAP - tag_width, 11, width - _GAP, 33), 4, fill=_TAGS[outcome(exhibit)])
     pen.text((width - _GAP - tag_width / 2, 22), tag, _PAPER, small, anchor="mm")
-    name = fit_text(printable(exhibit.file), strong, width - 3 * _GAP - tag_width)
+    name = fit_text(printable(exhibit.file), strong, width=width - 3 * _GAP - tag_width)
     pen.text((_GAP, 22), name, _INK, strong, anchor="lm")
-    caption = f"{facts(exhibit)} · {split_name(exhibit.split)} image"
+    caption = facts(exhibit) + (f" · {split_name(exhibit.split)} image" if exhibit.split else "")
     pen.text((_GAP, 45), caption, _INK, middle, anchor="lm")
 
     pictures = (shown.image, shown.heatmap, shown.overlay, shown.segments)
     for i, (heading, picture) in enumerate(zip(headings, pictures, strict=True)):
         left = _GAP + i * (column + _GAP)
-        pen.text((left, top - 8), fit_text(printable(heading), small, column), _GREY, small, anchor="ls")
+        pen.text((left, top - 8), fit_text(printable(heading), small, width=column), _GREY, small, anchor="ls")
         sheet.paste(picture, (left, top))
         pen.rectangle((left - 1, top - 1, left + tile_width, top + tile_height), outline=_EDGE)
+    warning = f"{method} of a neural network: an estimate of what raised its score, not proof of a defect."
+    warning = fit_text(printable(warning), small, width=width - 2 * _GAP)
+    pen.text((_GAP, sheet.height - _GAP), warning, _GREY, small, anchor="ls")
     _draw_scale(sheet, left=width - room, top=top, height=max(tile_height, _LOWEST), labels=labels)
     return sheet
+
+
+def segments_heading(exhibit: Exhibit) -> str:
+    """`1 segment`, or, where not every segment is boxed, `42 segments (5 boxed)`."""
+    return segment_count(exhibit) + (f" ({BOXES} boxed)" if len(exhibit.segments) > BOXES else "")
 
 
 def colour_scale(width: int, height: int) -> Image.Image:
@@ -135,7 +150,7 @@ def save_gallery(
     with progress.bar("drawing the gallery", len(exhibits)) as bar:
         for place, exhibit in enumerate(exhibits, start=1):
             buffer = io.BytesIO()
-            panel(exhibit, scale, method).save(buffer, "PNG")
+            panel(exhibit, scale=scale, method=method).save(buffer, "PNG")
             paths.append(gallery / _picture_name(place, exhibit))
             write_bytes(paths[-1], buffer.getvalue())
             bar.advance()
@@ -180,7 +195,8 @@ def _scale_labels(scale: float) -> dict[float, str]:
     """What stands beside the colour bar, by the share of its height."""
     if scale <= 0:
         return {0.0: "0"}
-    return {0.0: "0", 0.5: number(scale / 2), 1.0: f"≥ {number(scale)}"}
+    middle, most = scale_labels(scale)
+    return {0.0: "0", 0.5: middle, 1.0: f"≥ {most}"}
 
 
 def _draw_scale(sheet: Image.Image, *, left: int, top: int, height: int, labels: Mapping[float, str]) -> None:

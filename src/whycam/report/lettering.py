@@ -18,7 +18,7 @@ def font(size: int, face: Face = "DejaVuSans") -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"{face}.ttf"), size)
 
 
-def fit_text(text: str, face: ImageFont.FreeTypeFont, width: float) -> str:
+def fit_text(text: str, face: ImageFont.FreeTypeFont, *, width: float) -> str:
     """The text, or the longest text with its middle replaced by an ellipsis that is at most `width` pixels wide."""
     if face.getlength(text) <= width:
         return text

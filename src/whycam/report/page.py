@@ -16,7 +16,7 @@ from whycam.atomic import write_text
 from whycam.progress import SILENT, Progress
 from whycam.report import words
 from whycam.report.contents import ReportInput
-from whycam.report.gallery import colour_scale, save_gallery, tiles
+from whycam.report.gallery import BOXES, colour_scale, save_gallery, segments_heading, tiles
 from whycam.report.plots import save_plots
 from whycam.types import Exhibit, Metrics
 
@@ -108,7 +108,6 @@ def render(report: ReportInput, plots: Mapping[str, bytes], *, progress: Progres
         lstrip_blocks=True,
     )
     environment.filters |= {"count": words.count, "number": words.number, "printable": words.printable}
-    environment.filters["folder_name"] = lambda root: Path(root).name or root
     scale, method = report.card.heatmap.scale, report.card.heatmap.method
     with progress.bar("writing the page", len(report.exhibits)) as bar:
         shown = []
@@ -118,6 +117,7 @@ def render(report: ReportInput, plots: Mapping[str, bytes], *, progress: Progres
     evaluation = report.evaluation
     return environment.get_template("report.html").render(
         card=report.card,
+        title=_title(report),
         created=report.created,
         verdict=words.verdict_sentence(evaluation),
         mistakes=words.mistakes_sentence(evaluation.test),
@@ -128,10 +128,18 @@ def render(report: ReportInput, plots: Mapping[str, bytes], *, progress: Progres
         has_train=evaluation.train is not None,
         plots={name: _data_uri(content, "png") for name, content in plots.items()},
         sections=_sections(shown),
+        n_boxes=BOXES,
+        scale_labels=words.scale_labels(scale),
         scale_picture=_data_uri(_encoded(colour_scale(256, 16), "PNG"), "png"),
-        skipped=report.card.data.skipped[:_SKIPPED_SHOWN],
-        n_skipped_more=max(0, len(report.card.data.skipped) - _SKIPPED_SHOWN),
+        evaluated=report.evaluated,
+        skipped_shown=_SKIPPED_SHOWN,
     )
+
+
+def _title(report: ReportInput) -> str:
+    """The folder names of the model's data and, where it is tested on others, of those."""
+    sources = (report.card.data, report.evaluated)
+    return ", tested on ".join(words.printable(Path(data.root).name or data.root) for data in sources if data)
 
 
 def _row(field: str, name: str, as_share: bool, meaning: str, train: Metrics | None, test: Metrics) -> _Row:
@@ -172,7 +180,7 @@ def _show(exhibit: Exhibit, *, scale: float, method: str) -> _Shown:
         "input": pictures.image,
         f"{method} heatmap": pictures.heatmap,
         "overlay": pictures.overlay,
-        words.segment_count(exhibit): pictures.segments,
+        segments_heading(exhibit): pictures.segments,
     }
     return _Shown(
         file=words.printable(exhibit.file),

@@ -110,7 +110,7 @@ def confusion(metrics: Metrics, *, split: Split) -> Figure:
         total = sum(cells)
         for column, n in enumerate(cells):
             shading[row, column] = n / total if total else 0.0
-            ink = "white" if shading[row, column] > 0.6 else INK
+            ink = "white" if shading[row, column] > 0.78 else INK
             below = f"{share(n / total)} % of {name}" if total else f"no {name} images"
             axes.text(column, row - 0.06, count(n), ha="center", va="center", color=ink, fontsize=22, fontweight="bold")
             axes.text(column, row + 0.2, below, ha="center", va="center", color=ink, fontsize=10.5)
@@ -145,7 +145,7 @@ def scatter(predictions: Predictions, threshold: Threshold, *, split: Split) -> 
     axes.set_xlim(-0.09, 1.09)
     axes.set_xticks(np.union1d(targets, [0.0, 1.0]) if spread else np.linspace(0, 1, 6))
     axes.xaxis.set_major_formatter(lambda tick, _: grade(tick))
-    fit_scores(axes, scores, threshold.value, along="y")
+    fit_scores(axes, scores, threshold=threshold.value, along="y")
     legend(figure)
     return figure
 
@@ -198,7 +198,7 @@ def score_histogram(predictions: Predictions, threshold: Threshold) -> Figure:
     """How the scores of either class are spread, with the threshold between the verdicts."""
     scores, truth = predictions.scores, predictions.targets > ANOMALOUS_ABOVE
     figure, axes = blank(f"Scores of {images(len(scores), 'test')} by class", x="score", y="images")
-    fit_scores(axes, scores, threshold.value, along="x")
+    fit_scores(axes, scores, threshold=threshold.value, along="x")
     edges = bin_edges(axes, 50)
     for chosen, colour, name in ((~truth, BLUE, "normal"), (truth, ORANGE, "anomalous")):
         label = f"{name} ({count(int(chosen.sum()))})" if chosen.any() else f"no {name} test images"

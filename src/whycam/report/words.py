@@ -8,6 +8,8 @@ from whycam.types import Estimate, Evaluation, Exhibit, Metrics
 
 Outcome = Literal["miss", "false-alarm", "right", "unlabelled"]
 
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
 
 def number(value: float) -> str:
     """A number with 3 significant digits: 0.235, 12.0, 1,230, 3.40e+38."""
@@ -17,6 +19,19 @@ def number(value: float) -> str:
         return f"{value:.2e}"
     text = f"{value:#.3g}"
     return f"{float(text):,.0f}" if "e" in text else text.removesuffix(".")
+
+
+def scale_labels(scale: float) -> tuple[str, str]:
+    """The middle and the top of a colour scale: `0.625` and `1.25`.
+
+    Where plain digits would be long, both are multiples of one power of ten, 0.630 and 1.26 times 10⁻⁴, so that they
+    compare at a glance.
+    """
+    if scale == 0 or 1e-3 <= scale < 1e4:
+        return number(scale / 2), number(scale)
+    top, _, exponent = f"{scale:.2e}".partition("e")
+    unit = f"\N{MULTIPLICATION SIGN} 10{str(int(exponent)).translate(_SUPERSCRIPTS)}"
+    return f"{number(float(top) / 2)} {unit}", f"{top} {unit}"
 
 
 def grade(target: float) -> str:

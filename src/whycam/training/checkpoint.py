@@ -33,6 +33,8 @@ class Plan:
     threads: int
     """Sums in another order round differently, so the number of CPU threads belongs to the plan."""
     torch_version: str
+    pillow_version: str
+    """Decides how images are decoded and resized."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,7 +68,7 @@ def train_epochs(
         for epoch in epochs:
             start = time.perf_counter()
             order = np.random.default_rng((seed, epoch)).permutation(len(data.rows))
-            total = torch.zeros((), dtype=torch.float64, device=device)
+            total = 0.0
             network.train()
             for first in range(0, len(order), recipe.batch_size):
                 chosen = order[first : first + recipe.batch_size]
@@ -77,16 +77,16 @@ def train_epochs(
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
-                total += loss.detach().double() * len(chosen)
-                bar.advance(note=f"epoch {epoch} of {epochs.stop - 1}")
+                total += float(loss.detach()) * len(chosen)
+                so_far = total / min(first + recipe.batch_size, len(order))
+                bar.advance(note=f"epoch {epoch} of {epochs.stop - 1}, loss {so_far:.4f}")
             network.eval()
-            mean = float(total) / len(order)
+            mean = total / len(order)
             if not np.isfinite(mean):
                 raise WhyCAMError(
                     f"The training loss became {mean} in epoch {epoch}: check the images for extreme values, "
                     "or train with another --seed."
                 )
-            bar.advance(0, note=f"epoch {epoch} of {epochs.stop - 1}, loss {mean:.4f}")
             yield EpochRecord(epoch=epoch, loss=mean, seconds=time.perf_counter() - start)
 
 

@@ -1,0 +1,75 @@
+"""One image after another, however many: results as they come, and files that cannot be read by name and reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import count
+from pathlib import Path
+
+from whycam.data.images import decode_resized
+from whycam.data.parallel import in_order
+from whycam.detector import Detector, batches
+from whycam.errors import DataError, ImageError
+from whycam.inspection import Inspection
+from whycam.progress import Progress
+from whycam.types import Dataset, Pixels, Sample, Scored, Skipped
+
+
+def explain_images(
+    detector: Detector, found: Dataset, folders: Sequence[Path], *, strict: bool, progress: Progress
+) -> Iterator[tuple[Path, Inspection] | Skipped]:
+    """Inspect every image and save the result in its folder of `folders`; see `whycam.workflow.explain`."""
+    for item in found.skipped:
+        yield _tolerated(item, strict=strict)
+    with progress.bar("explaining", len(found.samples)) as bar:
+        for sample, folder in zip(found.samples, folders, strict=True):
+            try:
+                inspection = detector.inspect(sample.path)
+            except ImageError as error:
+                yield _tolerated(Skipped(sample.file, str(error.__cause__ or error)), strict=strict)
+            else:
+                yield inspection.save(folder), inspection
+            bar.advance()
+
+
+def score_images(detector: Detector, found: Dataset, *, strict: bool, progress: Progress) -> Iterator[Scored]:
+    """Decode with all cores and score in batches; see `whycam.workflow.score`."""
+    size_hw = detector.card.model.size_hw
+
+    def prepared(sample: Sample) -> Pixels | Skipped:
+        try:
+            return decode_resized(sample.path, size_hw)
+        except ImageError as error:
+            return Skipped(sample.file, str(error))
+
+    for item in found.skipped:
+        yield Scored(item.file, None, None, _tolerated(item, strict=strict).reason)
+    with progress.bar("scoring", len(found.samples)) as bar:
+        for batch in batches(zip(found.samples, in_order(prepared, found.samples), strict=True)):
+            scores = detector.score(pixels for _, pixels in batch if not isinstance(pixels, Skipped))
+            for sample, pixels in batch:
+                if isinstance(pixels, Skipped):
+                    yield Scored(sample.file, None, None, _tolerated(pixels, strict=strict).reason)
+                else:
+                    value = next(scores)
+                    yield Scored(sample.file, value, detector.card.threshold.verdict(value), "")
+                bar.advance()
+
+
+def _tolerated(item: Skipped, *, strict: bool) -> Skipped:
+    if strict:
+        raise DataError(f"{item.file}: {item.reason} (--strict allows no skipped file).")
+    return item
+
+
+def folder_names(samples: Iterable[Sample]) -> list[str]:
+    """A folder name for each image: its stem, numbered where it is not the first with that stem."""
+    used: set[str] = set()
+    names = []
+    for sample in samples:
+        stem = sample.path.stem
+        tries = (f"{stem}-{number}" for number in count(2))
+        name = stem if stem not in used else next(name for name in tries if name not in used)
+        used.add(name)
+        names.append(name)
+    return names
