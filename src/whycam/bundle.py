@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save
 
 from whycam.atomic import write_bytes, write_text
 from whycam.card import Card, CellGrid, DataCard, HeatmapCard, ModelCard, TrainingCard
-from whycam.errors import RunError, shown
+from whycam.errors import RunError, printable
 from whycam.networks.classic import SMALLEST_SIDE, ClassicNetwork
 from whycam.networks.network import Network
 from whycam.types import Dataset, Threshold
@@ -124,7 +124,7 @@ def describe_data(dataset: Dataset, *, fingerprint: str, split: str) -> DataCard
     """What is recorded about the images used; every sample has its split."""
     sides = {side: [sample for sample in dataset.samples if sample.split == side] for side in ("train", "test")}
     return DataCard(
-        root=shown(dataset.root.resolve()),
+        root=printable(dataset.root.resolve()),
         layout=dataset.layout,
         fingerprint=fingerprint,
         n_train=len(sides["train"]),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 from typer.exceptions import TyperException
 
-from whycam.errors import OptionError, WhyCAMError, shown
+from whycam.errors import OptionError, WhyCAMError, printable
 
 if TYPE_CHECKING:
     from whycam.progress import Progress
@@ -195,7 +195,7 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
     except OSError as error:
-        where = shown(error.filename) if isinstance(error.filename, str) else "A file"
+        where = printable(error.filename) if isinstance(error.filename, str) else "A file"
         _fail(f"{where}: {error.strerror or error}. Check space, permissions and the path.")
     if code == _INTERRUPTED:
         resumable = sys.argv[1:2] in (["train"], ["demo"])

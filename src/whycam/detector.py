@@ -12,7 +12,7 @@ import numpy as np
 from whycam.bundle import load_bundle
 from whycam.card import Card
 from whycam.data.images import as_pixels, decode, resize, shrink
-from whycam.errors import ImageError, RunError, shown
+from whycam.errors import ImageError, RunError, printable
 from whycam.explain.explanation import Explanation, explain, score
 from whycam.explain.placement import place, spread
 from whycam.explain.segments import find_segments
@@ -71,7 +71,7 @@ class Detector:
                 pictures.append(shrink(original, _LARGEST_PICTURE))
             explanation = self.explain_pixels(self._prepare(originals))
             for number, (item, picture) in enumerate(zip(batch, pictures, strict=True)):
-                name = shown(item) if isinstance(item, str | Path) else "array"
+                name = printable(item) if isinstance(item, str | Path) else "array"
                 yield self._inspection(name, picture, explanation, number)
 
     # -------------------------------------------------------------- pixels of the model's size
@@ -152,4 +152,4 @@ def _pixels(source: Source) -> Pixels:
     try:
         return decode(Path(source))
     except ImageError as error:
-        raise ImageError(f"{shown(source)}: {error}") from error
+        raise ImageError(f"{printable(source)}: {error}") from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import unicodedata
 from collections.abc import Sequence
 from pathlib import PurePath
 
@@ -44,6 +44,16 @@ def one_of(option: str, allowed: Sequence[str], got: object) -> str:
     return f"`{option}` must be {names}, got {got!r} instead."
 
 
-def shown(path: str | PurePath) -> str:
-    """A path as text that can always be printed and stored: bytes that are no UTF-8 become escapes."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+def printable(name: str | PurePath) -> str:
+    """The name as text of one line that any UTF-8 file or terminal takes; most names are left as they are.
+
+    Bytes of a file name that are not UTF-8 appear as `\\xNN`, control characters and line ends likewise as escapes.
+    """
+    return "".join(map(_escaped, str(name)))
+
+
+def _escaped(letter: str) -> str:
+    # Where a name has a byte that is not text, Python puts a surrogate in its place (PEP 383).
+    if "\udc80" <= letter <= "\udcff":
+        return f"\\x{ord(letter) - 0xDC00:02x}"
+    return repr(letter)[1:-1] if unicodedata.category(letter) in {"Cc", "Cs", "Zl", "Zp"} else letter

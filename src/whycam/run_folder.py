@@ -15,7 +15,7 @@ from typing import TextIO
 from filelock import FileLock, Timeout
 
 from whycam.atomic import is_leftover, write_text
-from whycam.errors import OptionError, RunError
+from whycam.errors import OptionError, RunError, printable
 from whycam.run_mark import SAMPLE_COLUMNS, SAMPLES, is_run
 from whycam.types import Dataset, EpochRecord, Predictions, Sample, Scored, Split, Threshold
 
@@ -119,7 +119,7 @@ def write_samples(folder: Path, dataset: Dataset, digests: dict[str, str]) -> No
             sample.split or "",
             sample.group or "",
             sample.kind or "",
-            "" if sample.mask is None else str(sample.mask),
+            "" if sample.mask is None else printable(sample.mask),
             digests[sample.file],
         )
         for sample in dataset.samples

@@ -11,8 +11,11 @@ SAMPLE_COLUMNS = ("file", "target", "split", "group", "kind", "mask", "sha256")
 def is_run(folder: Path) -> bool:
     """Whether a training has written to `folder`, finished or not; False where that cannot be read."""
     header = ",".join(SAMPLE_COLUMNS).encode() + b"\n"
+    path = folder / SAMPLES
     try:
-        with (folder / SAMPLES).open("rb") as file:
+        if not path.is_file():  # opening a pipe would wait for ever
+            return False
+        with path.open("rb") as file:
             return file.read(len(header)) == header
     except OSError:
         return False

@@ -16,17 +16,9 @@ from rich.progress import Progress as RichProgress
 from rich.table import Table
 
 from whycam.card import DataCard
+from whycam.errors import printable
 from whycam.progress import Bar
-from whycam.report.words import (
-    estimate,
-    images,
-    mistakes_sentence,
-    number,
-    printable,
-    share,
-    standing,
-    verdict_sentence,
-)
+from whycam.report.words import estimate, images, mistakes_sentence, number, share, standing, verdict_sentence
 from whycam.types import Evaluation, Metrics
 
 

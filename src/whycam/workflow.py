@@ -14,7 +14,7 @@ from whycam.data.copies import copies_notes
 from whycam.data.samples import check_classes, open_dataset, open_unlabelled
 from whycam.data.split import check_split_options, split_samples
 from whycam.detector import Detector
-from whycam.errors import DataError, OptionError, RunError, one_of, shown
+from whycam.errors import DataError, OptionError, RunError, one_of, printable
 from whycam.evaluation.threshold import midpoint
 from whycam.fitting import fingerprint, fit, plan
 from whycam.inspection import Inspection
@@ -140,7 +140,7 @@ def evaluate(
             dataset = replace(other, samples=tuple(replace(sample, split="test") for sample in other.samples))
             mark = fingerprint(dataset, pixels)
             described = evaluated = describe_data(dataset, fingerprint=mark, split="All images were tested on.")
-            target = Path(out) if out else source / f"evaluation-{shown(Path(data).resolve().name)}-{mark[:8]}"
+            target = Path(out) if out else source / f"evaluation-{printable(Path(data).resolve().name)}-{mark[:8]}"
     if evaluated is None:
         _check_present(source, dataset)
         pixels = open_pixels(dataset.samples, size_hw, progress=progress)
@@ -226,8 +226,8 @@ def _check_present(run: Path, dataset: Dataset) -> None:
     gone = [sample.file for sample in dataset.samples if not sample.path.exists()]
     if gone:
         raise RunError(
-            f"{len(gone)} of the images that {run} was made with are gone from {shown(dataset.root)}, first {gone[0]}: "
-            "put them back, or name the folder or table where they are now."
+            f"{len(gone)} of the images that {run} was made with are gone from {printable(dataset.root)}, "
+            f"first {gone[0]}: put them back, or name the folder or table where they are now."
         )
 
 

@@ -24,8 +24,7 @@ from whycam.data.pack import (
     prune,
 )
 from whycam.data.parallel import in_order
-from whycam.data.words import printable
-from whycam.errors import DataError, ImageError, RunError
+from whycam.errors import DataError, ImageError, RunError, printable
 from whycam.progress import SILENT, Progress
 from whycam.types import Pixels, Sample, Skipped
 

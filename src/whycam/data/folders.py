@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from whycam.data.listing import Listing, find_images
-from whycam.data.words import class_target, counted, is_mask_folder, is_validation, plain, printable, split_name
-from whycam.errors import DataError
+from whycam.data.words import class_target, counted, is_mask_folder, is_validation, plain, split_name
+from whycam.errors import DataError, printable
 from whycam.types import Dataset, Sample, Skipped, Split
 
 EXPECTED = "normal/ and anomalous/ (or good/, ok/ and bad/, defect/, or one folder for each kind of defect)"

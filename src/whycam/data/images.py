@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import io
-import logging
 import stat
-import threading
-import warnings
 from pathlib import Path
-from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageCms, UnidentifiedImageError
 
+from whycam.data.hushed import HUSHED
 from whycam.errors import ImageError, OptionError
 from whycam.types import Pixels
 
@@ -140,7 +137,7 @@ def _decoded(source: Path | bytes) -> Image.Image:
     if not data:
         raise ImageError("the file is empty")
     try:
-        with _HUSHED, Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        with HUSHED, Image.open(io.BytesIO(data), formats=FORMATS) as image:
             final = _decode_open(image)
     except ImageError:
         raise
@@ -176,9 +173,9 @@ def _decode_open(image: Image.Image) -> Image.Image:
 def _holds_a_part(image: Image.Image) -> bool:
     """Whether a TIFF's header names more rows than its strips hold, or a GIF's more area than its first frame."""
     # What a transparent GIF leaves out is white, as a viewer shows it.
-    if image.format not in ("TIFF", "GIF") or (image.format == "GIF" and "transparency" in image.info):
+    if image.format == "GIF" and "transparency" in image.info:
         return False
-    if _tiled_area(image) < image.width * image.height:
+    if image.format in ("TIFF", "GIF") and _tiled_area(image) < image.width * image.height:
         return True
     # A strip that is a JPEG has its own height; where the header gives it more rows, there are strips left over.
     tags = getattr(image, "tag_v2", {})
@@ -258,45 +255,3 @@ def _reason(error: Exception) -> str:
     if "truncated" in text.lower():
         return "truncated: the file ends before the picture does"
     return f"damaged: {text or type(error).__name__}"
-
-
-class _Hushed:
-    """While any thread is inside, Pillow's warnings and log lines go nowhere; afterwards all filters are as before.
-
-    `warnings.catch_warnings` swaps the filters of all threads at once and restores what it happened to find, so it
-    cannot overlap with itself in two threads. Here the threads are counted and one filter entry comes and goes.
-    """
-
-    # The comment in the pattern makes the entry differ from any that the caller may have set.
-    _MODULES = r"PIL\.(?#while WhyCAM decodes)"
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._inside = 0
-        self._touched: list[list[Any]] = []
-        # Without any handler Python prints Pillow's log lines to the terminal.
-        self._sink = logging.NullHandler()
-
-    def __enter__(self) -> None:
-        with self._lock:
-            self._inside += 1
-            logging.getLogger("PIL").addHandler(self._sink)
-            # A list that this process swapped in since the first thread entered needs the entry as well.
-            if not any(filters is warnings.filters for filters in self._touched):
-                warnings.filterwarnings("ignore", module=self._MODULES)
-                self._touched.append(cast("list[Any]", warnings.filters))
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._inside -= 1
-            if self._inside:
-                return
-            logging.getLogger("PIL").removeHandler(self._sink)
-            for filters in self._touched:
-                ours = [entry for entry in filters if getattr(entry[3], "pattern", None) == self._MODULES]
-                for entry in ours:
-                    filters.remove(entry)
-            self._touched.clear()
-
-
-_HUSHED = _Hushed()

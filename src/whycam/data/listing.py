@@ -7,8 +7,7 @@ from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 
-from whycam.data.words import printable
-from whycam.errors import DataError
+from whycam.errors import DataError, printable
 from whycam.run_mark import is_run
 from whycam.types import Skipped
 

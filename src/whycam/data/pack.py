@@ -22,8 +22,7 @@ from typing import Any
 
 import PIL
 
-from whycam.data.words import printable
-from whycam.errors import OptionError, RunError
+from whycam.errors import OptionError, RunError, printable
 from whycam.types import Pixels
 
 FOLDER_VARIABLE = "WHYCAM_CACHE_DIR"

@@ -10,8 +10,8 @@ from pathlib import Path
 from whycam.data.folders import masks_apart, read_folders
 from whycam.data.listing import find_images, why_unreachable
 from whycam.data.table import read_table
-from whycam.data.words import counted, printable
-from whycam.errors import DataError
+from whycam.data.words import counted
+from whycam.errors import DataError, printable
 from whycam.types import Dataset, Sample, Skipped
 
 MANIFEST = "manifest.csv"

@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from whycam.data.words import counted, printable
-from whycam.errors import DataError, OptionError
+from whycam.data.words import counted
+from whycam.errors import DataError, OptionError, printable
 from whycam.types import ANOMALOUS_ABOVE, Dataset, Sample
 
 _Ints = npt.NDArray[np.int64]

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 
-from whycam.data.words import class_target, counted, is_validation, printable, split_name
-from whycam.errors import DataError
+from whycam.data.words import class_target, counted, is_validation, split_name
+from whycam.errors import DataError, printable
 from whycam.types import Dataset, Sample, Split
 
 MOST_MISTAKES = 20

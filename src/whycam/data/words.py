@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
-from pathlib import Path
 
 from whycam.types import Split
 
@@ -57,21 +55,6 @@ def is_validation(word: str) -> bool:
 def is_mask_folder(word: str) -> bool:
     """Whether a folder of this name holds masks of defects, and so is never a class."""
     return _meaning(word) == "mask"
-
-
-def printable(name: str | Path) -> str:
-    """The name as text of one line that any UTF-8 file or terminal takes; most names are left as they are.
-
-    Bytes of a file name that are not UTF-8 appear as `\\xNN`, control characters and line ends likewise as escapes.
-    """
-    return "".join(map(_escaped, str(name)))
-
-
-def _escaped(letter: str) -> str:
-    # Where a name has a byte that is not text, Python puts a surrogate in its place (PEP 383).
-    if "\udc80" <= letter <= "\udcff":
-        return f"\\x{ord(letter) - 0xDC00:02x}"
-    return repr(letter)[1:-1] if unicodedata.category(letter) in {"Cc", "Cs", "Zl", "Zp"} else letter
 
 
 def counted(number: int, thing: str) -> str:

@@ -13,10 +13,11 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from whycam.atomic import write_bytes
+from whycam.errors import printable
 from whycam.progress import SILENT, Progress
 from whycam.report.colours import colourise, outline, overlay
 from whycam.report.lettering import fit_text, font
-from whycam.report.words import facts, outcome, outcome_words, printable, scale_labels, segment_count, split_name
+from whycam.report.words import facts, outcome, outcome_words, scale_labels, segment_count, split_name
 from whycam.types import Exhibit, Segment
 
 _TILE = 256

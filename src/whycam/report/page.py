@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
 from whycam.atomic import write_text
+from whycam.errors import printable
 from whycam.progress import SILENT, Progress
 from whycam.report import words
 from whycam.report.contents import ReportInput
@@ -107,7 +108,7 @@ def render(report: ReportInput, plots: Mapping[str, bytes], *, progress: Progres
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"count": words.count, "number": words.number, "printable": words.printable}
+    environment.filters |= {"count": words.count, "number": words.number, "printable": printable}
     scale, method = report.card.heatmap.scale, report.card.heatmap.method
     with progress.bar("writing the page", len(report.exhibits)) as bar:
         shown = []
@@ -139,7 +140,7 @@ def render(report: ReportInput, plots: Mapping[str, bytes], *, progress: Progres
 def _title(report: ReportInput) -> str:
     """The folder names of the model's data and, where it is tested on others, of those."""
     sources = (report.card.data, report.evaluated)
-    return ", tested on ".join(words.printable(Path(data.root).name or data.root) for data in sources if data)
+    return ", tested on ".join(printable(Path(data.root).name or data.root) for data in sources if data)
 
 
 def _row(field: str, name: str, as_share: bool, meaning: str, train: Metrics | None, test: Metrics) -> _Row:
@@ -183,7 +184,7 @@ def _show(exhibit: Exhibit, *, scale: float, method: str) -> _Shown:
         segments_heading(exhibit): pictures.segments,
     }
     return _Shown(
-        file=words.printable(exhibit.file),
+        file=printable(exhibit.file),
         facts=words.facts(exhibit),
         outcome=words.outcome(exhibit),
         words=words.outcome_words(exhibit),

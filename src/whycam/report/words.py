@@ -143,11 +143,6 @@ def standing(metrics: Metrics) -> str:
     )
 
 
-def printable(name: str) -> str:
-    """A file name fit to be shown: control characters and undecodable bytes as a replacement sign."""
-    return "".join(letter if letter.isprintable() else "\ufffd" for letter in name)
-
-
 def split_name(split: str) -> str:
     """What the images of a split are called."""
     return "training" if split == "train" else split
