@@ -42,7 +42,7 @@ def main() -> None:
                 "score ms": 1000 * seconds["score"],
                 "score + heatmap + evidence ms": 1000 * seconds["both"],
                 "over scoring alone": seconds["both"] / seconds["score"],
-                "captum ms": 1000 * seconds["captum"],
+                "score + captum ms": 1000 * seconds["captum"],
                 "faster than captum": seconds["captum"] / seconds["both"],
             }
         )

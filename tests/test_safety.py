@@ -204,7 +204,10 @@ def test_a_seed_out_of_range_is_told_before_anything_happens(
 
 
 def test_names_that_are_no_utf8(tmp_path: Path) -> None:
-    data = make_parts(Path(os.fsdecode(os.fsencode(tmp_path) + b"/data-\xff")), n_normal=6, n_anomalous=6)
+    try:
+        data = make_parts(Path(os.fsdecode(os.fsencode(tmp_path) + b"/data-\xff")), n_normal=6, n_anomalous=6)
+    except OSError:
+        pytest.skip("this file system takes only UTF-8 names")
     odd = Path(os.fsdecode(os.fsencode(data) + b"/normal/gr\xfcn.png"))
     Image.fromarray(draw_part(np.random.default_rng(8), defect=False)).save(odd)
     run = whycam.train(data, out=tmp_path / "run", epochs=1)

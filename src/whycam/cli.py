@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from whycam.types import Dataset
     from whycam.workflow import Run
 
+# With most seeds the classic network sits on a constant for many epochs here (benchmarks/results/classic_elpv.json);
+# with this one it leaves it early enough for a demonstration.
+_DEMO_SEED = 3
 _INTERRUPTED = 130  # what typer makes of Ctrl-C
 
 app = typer.Typer(
@@ -47,7 +50,7 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier
 def demo(
     out: Annotated[Path, typer.Option(help="The run folder to write.")] = Path("runs/demo"),
     epochs: Epochs = 20,
-    seed: Seed = 0,
+    seed: Seed = _DEMO_SEED,
     device: Device = "auto",
     resume: Resume = False,
     overwrite: Overwrite = False,
