@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
+    TaskID,
     TextColumn,
     TimeRemainingColumn,
 )
@@ -23,12 +24,13 @@ from whycam.types import Evaluation, Metrics
 
 
 class _RichBar:
-    def __init__(self, progress: RichProgress, task: int) -> None:
+    def __init__(self, progress: RichProgress, task: TaskID) -> None:
         self._progress, self._task = progress, task
 
     def advance(self, steps: int = 1, note: str = "") -> None:
-        fields = {"note": note} if note else {}
-        self._progress.update(self._task, advance=steps, **fields)  # type: ignore[arg-type]
+        self._progress.advance(self._task, steps)
+        if note:
+            self._progress.update(self._task, note=note)
 
 
 class TerminalProgress:
@@ -44,7 +46,8 @@ class TerminalProgress:
             TextColumn("{task.description}"),
             BarColumn(bar_width=12),
             MofNCompleteColumn(),
-            TimeRemainingColumn(elapsed_when_finished=True),
+            TimeRemainingColumn(),
+            TextColumn("left"),
             TextColumn("{task.fields[note]}"),
         )
         with RichProgress(*columns, console=self._console) as progress:
