@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,11 @@ from PIL import Image
 @pytest.fixture(autouse=True)
 def _private_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WHYCAM_CACHE_DIR", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+def take_interrupts() -> None:
+    """For a child process before it starts: a test run put into the background by a shell ignores SIGINT, and so would it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def draw_part(rng: np.random.Generator, *, defect: bool, side: int = 64) -> np.ndarray:

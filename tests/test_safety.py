@@ -19,7 +19,7 @@ from filelock import FileLock
 from PIL import Image
 
 import whycam
-from tests.conftest import draw_part, make_parts
+from tests.conftest import draw_part, make_parts, take_interrupts
 from whycam import run_folder, workflow
 from whycam.errors import DataError, OptionError, RunError
 
@@ -303,7 +303,9 @@ def test_progress_always_shows_the_loss(parts: Path, tmp_path: Path) -> None:
 
 def test_an_interrupt_before_the_first_epoch_says_so(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "whycam.cli", "demo", "--out", str(tmp_path / "run")]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, preexec_fn=take_interrupts
+    )
     while not (tmp_path / "run" / "samples.csv").exists():
         assert process.poll() is None
         time.sleep(0.01)

@@ -60,9 +60,8 @@ def demo(
     from whycam.data.elpv import LICENCE, SOURCE, elpv_dataset
 
     data = elpv_dataset()
-    licence = f"Example data: {SOURCE}. Licence: {LICENCE}, so not for commercial use."
-    data = replace(data, notes=(*data.notes, licence))
-    _terminal(as_json).say(licence)
+    _terminal(as_json).say(f"Training on the ELPV example data, licence {LICENCE} (not for commercial use).")
+    data = replace(data, notes=(*data.notes, f"Example data: {SOURCE}. Licence: {LICENCE}."))
     _train(
         data,
         as_json,

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from safetensors import safe_open
 
+from tests.conftest import take_interrupts
 from whycam import run_folder, train
 from whycam.errors import OptionError, RunError
 from whycam.training.checkpoint import FILE_NAME
@@ -74,7 +75,9 @@ def test_killed_at_random_moments(parts: Path, uninterrupted: Path, tmp_path: Pa
 
 def test_ctrl_c_finishes_with_what_is_there_and_can_go_on(parts: Path, uninterrupted: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    process = subprocess.Popen(command(parts, out), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command(parts, out), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=take_interrupts
+    )
     while not (out / FILE_NAME).exists():
         assert process.poll() is None
         time.sleep(0.002)
