@@ -16,7 +16,7 @@ def _private_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest
 
 
 def take_interrupts() -> None:
-    """For a child process before it starts: a test run put into the background by a shell ignores SIGINT, and so would it."""
+    """For a child before it starts: what a shell runs in the background ignores SIGINT, and so would the child."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
