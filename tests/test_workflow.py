@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,11 @@ from PIL import Image
 
 import whycam
 from tests.conftest import make_parts
+from tests.networks.fakes import fake_network
 from whycam.data.images import decode, resize
+from whycam.detector import Detector
 from whycam.errors import DataError, ImageError, OptionError, RunError
+from whycam.explain.placement import combined_grid
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -106,10 +110,30 @@ def test_an_inspection_saves_itself_once(parts: Path, trained: Path, tmp_path: P
     saved = json.loads((folder / "inspection.json").read_text())
     assert saved["score"] == result.score
     assert len(saved["segments"]) == len(result.segments)
+    assert [stage["name"] for stage in saved["stages"]] == ["third convolution"]
     with Image.open(folder / "panel.png") as picture:
         assert picture.width > 2 * picture.height
     with pytest.raises(RunError, match="exists already"):
         result.save(folder)
+
+
+def test_several_stages_are_saved_one_by_one(parts: Path, trained: Path, tmp_path: Path) -> None:
+    card = whycam.load(trained).card
+    network = fake_network(1, views=(0, 4))
+    grid = combined_grid(network.grids((60, 80)), (60, 80))
+    card = replace(card, model=replace(card.model, size_hw=(60, 80)), heatmap=replace(card.heatmap, grid=grid))
+    result = Detector(network, card).inspect(next((parts / "anomalous").iterdir()))
+    assert result.evidence.sum() + result.intercept == pytest.approx(result.logit, abs=1e-5)
+    assert result.heatmap.shape == (8, 10)
+    folder = result.save(tmp_path / "why")
+    with np.load(folder / "stages.npz", allow_pickle=False) as stages:
+        assert set(stages) == {f"{name}.{kind}" for name in ("shallow", "deep") for kind in ("heatmap", "evidence")}
+        np.testing.assert_array_equal(stages["deep.heatmap"], result.stages["deep"].heatmap)
+        whole = stages["shallow.evidence"].sum() + stages["deep.evidence"].sum()
+    assert whole == pytest.approx(result.evidence.sum(), abs=1e-5)
+    saved = json.loads((folder / "inspection.json").read_text())
+    assert [stage["name"] for stage in saved["stages"]] == ["shallow", "deep"]
+    assert saved["stages"][1]["grid"] == asdict(result.stages["deep"].grid)
 
 
 def test_a_failing_save_leaves_nothing(

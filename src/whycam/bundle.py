@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save
 from whycam.atomic import write_bytes, write_text
 from whycam.card import Card, CellGrid, DataCard, HeatmapCard, ModelCard, TrainingCard
 from whycam.errors import RunError, printable
+from whycam.explain.placement import combined_grid
 from whycam.networks.classic import SMALLEST_SIDE, ClassicNetwork
 from whycam.networks.network import Network
 from whycam.types import Dataset, Threshold
@@ -87,7 +88,7 @@ def _check_sane(path: Path, card: Card, network: Network) -> None:
         "threshold.value": not math.isfinite(card.threshold.value),
         "heatmap.scale": not (math.isfinite(card.heatmap.scale) and card.heatmap.scale >= 0),
         "heatmap.segment_level": not 0 < card.heatmap.segment_level <= 1,
-        "heatmap.grid": card.heatmap.grid != network.grids(card.model.size_hw)[-1],
+        "heatmap.grid": card.heatmap.grid != _grid(network, card.model.size_hw),
         "data.root": "\0" in card.data.root,
     }
     for name, is_wrong in wrong.items():
@@ -95,11 +96,15 @@ def _check_sane(path: Path, card: Card, network: Network) -> None:
             raise RunError(f"{path} is damaged: {name} has a value that it cannot have.")
 
 
+def _grid(network: Network, size_hw: tuple[int, int]) -> CellGrid:
+    return combined_grid(network.grids(size_hw), size_hw)
+
+
 def make_card(
     network: Network, training: TrainingCard, data: DataCard, *, threshold: Threshold, size_hw: tuple[int, int]
 ) -> Card:
     """The card of a freshly trained network, its heatmap scale still 0."""
-    grid: CellGrid = network.grids(size_hw)[-1]
+    grid = _grid(network, size_hw)
     return Card(
         schema=SCHEMA,
         created=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -11,12 +11,13 @@ from whycam.types import Skipped, Threshold
 @dataclass(frozen=True, slots=True)
 class CellGrid:
     """Where the cells of a feature map lie on the model's input: cell (i, j) is centred on the pixel
-    (offset + stride * i, offset + stride * j), pixel centres counted from 0."""
+    (top + stride * i, left + stride * j), pixel centres counted from 0."""
 
     height: int
     width: int
     stride: float
-    offset: float
+    top: float
+    left: float
 
 
 @dataclass(frozen=True, slots=True)

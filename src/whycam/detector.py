@@ -16,7 +16,7 @@ from whycam.errors import ImageError, RunError, printable
 from whycam.explain.explanation import Explanation, explain, score
 from whycam.explain.placement import place, spread
 from whycam.explain.segments import find_segments
-from whycam.inspection import Inspection
+from whycam.inspection import InspectedStage, Inspection
 from whycam.networks.device import as_input, pick_device
 from whycam.networks.network import Network
 from whycam.types import Exhibit, Floats, Pixels
@@ -117,6 +117,10 @@ class Detector:
             evidence=explanation.evidence[number],
             intercept=float(explanation.intercepts[number]),
             heatmap=explanation.heatmaps[number],
+            stages={
+                stage.name: InspectedStage(stage.heatmaps[number], stage.evidence[number], stage.grid)
+                for stage in explanation.stages
+            },
             exhibit=exhibit,
             drawing=self.card.heatmap,
         )

@@ -4,20 +4,34 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from whycam.atomic import write_bytes, write_text
-from whycam.card import HeatmapCard
+from whycam.card import CellGrid, HeatmapCard
 from whycam.errors import RunError
 from whycam.report.gallery import panel
 from whycam.types import Exhibit, Floats, Segment, Threshold, Verdict
 
 SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class InspectedStage:
+    """What one of the network's layers has to say about the image."""
+
+    heatmap: Floats
+    """(h, w), >= 0: Grad-CAM of this layer alone."""
+    evidence: Floats
+    """(h, w), signed, in logit units: this layer's part of the whole."""
+    grid: CellGrid
+    """Where the layer's cells lie on the model's input."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +45,12 @@ class Inspection:
     verdict: Verdict
     threshold: Threshold
     evidence: Floats
-    """(h, w), signed, in logit units, one value a cell of the explained layer."""
+    """(h, w), signed, in logit units, one value a cell of `drawing.grid`."""
     intercept: float
     heatmap: Floats
     """(h, w), >= 0: Grad-CAM on the same cells."""
+    stages: Mapping[str, InspectedStage]
+    """The same layer by layer, by the layer's name; all evidence together is the whole."""
     exhibit: Exhibit
     """The image with the heatmap placed on its pixels and the segments cut from it."""
     drawing: HeatmapCard
@@ -47,6 +63,8 @@ class Inspection:
 
     def save(self, folder: str | Path) -> Path:
         """Write panel.png, heatmap.npy, evidence.npy and inspection.json into a new folder.
+
+        Where there are several stages, also stages.npz with "NAME.heatmap" and "NAME.evidence" of each.
 
         Raises:
             RunError: `folder` exists already.
@@ -64,6 +82,8 @@ class Inspection:
                 buffer = BytesIO()
                 np.save(buffer, values, allow_pickle=False)
                 write_bytes(folder / f"{name}.npy", buffer.getvalue())
+            if len(self.stages) > 1:
+                write_bytes(folder / "stages.npz", self._packed_stages())
             write_text(folder / "inspection.json", json.dumps(self.summary(), indent=2, ensure_ascii=False) + "\n")
         except BaseException:
             shutil.rmtree(folder)
@@ -87,9 +107,18 @@ class Inspection:
             "threshold": {"value": self.threshold.value, "rule": self.threshold.rule},
             "method": self.drawing.method,
             "layer": self.drawing.layer,
+            "stages": [{"name": name, "grid": asdict(stage.grid)} for name, stage in self.stages.items()],
             "picture": {"height": height, "width": width},
             "segments": [
                 {"box": list(segment.box), "area": segment.area, "evidence_share": segment.evidence_share}
                 for segment in self.segments
             ],
         }
+
+    def _packed_stages(self) -> bytes:
+        arrays: dict[str, Any] = {}
+        for name, stage in self.stages.items():
+            arrays[f"{name}.heatmap"], arrays[f"{name}.evidence"] = stage.heatmap, stage.evidence
+        buffer = BytesIO()
+        np.savez(buffer, **arrays)
+        return buffer.getvalue()

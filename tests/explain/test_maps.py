@@ -11,9 +11,12 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.networks.fakes import fake_network
 from whycam.explain.explanation import explain, score
 from whycam.explain.maps import evidence, grad_cam
+from whycam.explain.placement import combined_grid, merge
 from whycam.networks.classic import ClassicNetwork
+from whycam.networks.pooled import PooledNetwork
 
 SIZE = (46, 38)
 
@@ -110,16 +113,17 @@ def test_an_explanation_adds_up_and_agrees_with_scoring() -> None:
     assert (explanation.heatmaps >= 0).all()
 
 
+@pytest.mark.parametrize("make", [make_network, fake_network])
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("call", [explain, score])
-def test_the_model_is_left_as_found(call, training: bool) -> None:
-    network = make_network(6).train(training)
-    network.second.train(not training)
+def test_the_model_is_left_as_found(call, training: bool, make) -> None:
+    network = make(6).train(training)
+    network.head.train(not training)
     for parameter in network.parameters():
         parameter.grad = torch.ones_like(parameter)
     call(network, torch.rand(2, 3, *SIZE))
     assert network.training is training
-    assert network.second.training is not training
+    assert network.head.training is not training
     assert all((parameter.grad == 1).all() and parameter.requires_grad for parameter in network.parameters())
     assert torch.is_grad_enabled()
     assert not any(module._forward_hooks or module._backward_hooks for module in network.modules())
@@ -131,3 +135,87 @@ def test_the_model_is_left_as_found_when_explaining_fails() -> None:
         explain(network, torch.rand(2, 2, *SIZE))
     assert network.training
     assert torch.is_grad_enabled()
+
+
+def test_a_single_stage_is_the_whole_to_the_bit() -> None:
+    network, images = make_network(8), torch.rand(3, 3, *SIZE)
+    explanation = explain(network, images)
+    with torch.no_grad():
+        linear = network.linearise(network.stages(images))
+    (stage,) = explanation.stages
+    assert stage.name == "third convolution"
+    assert stage.grid == network.grids(SIZE)[0]
+    for maps, expected in (
+        (explanation.heatmaps, grad_cam(linear)),
+        (stage.heatmaps, grad_cam(linear)),
+        (explanation.evidence, evidence(linear)),
+        (stage.evidence, evidence(linear)),
+    ):
+        assert maps.dtype == np.float32
+        assert maps.tobytes() == expected.numpy().tobytes()
+
+
+class PooledUnfolded(torch.nn.Module):
+    """The head alone on one view, each layer's maps passing a module of their own that tools can hook into."""
+
+    def __init__(self, network: PooledNetwork) -> None:
+        super().__init__()
+        self.network = network
+        self.explained = torch.nn.ModuleList(torch.nn.Identity() for _ in network.backbone.taps)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            tapped = self.network.backbone(images)
+        maps = [module(x.requires_grad_(True)) for module, x in zip(self.explained, tapped, strict=True)]
+        pooled = torch.cat([x.mean((2, 3)) for x in maps] + [x.amax((2, 3)) for x in maps], dim=1)
+        return self.network.head.from_pooled(pooled)[:, None]
+
+
+def test_each_stages_maps_equal_captums() -> None:
+    from captum.attr import LayerGradCam, LayerGradientXActivation
+
+    network, images = fake_network(3).double(), torch.rand(6, 3, *SIZE, dtype=torch.float64)
+    unfolded = PooledUnfolded(network)
+    for stage, module in zip(explain(network, images).stages, unfolded.explained, strict=True):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            cam = LayerGradCam(unfolded, module).attribute(images, target=0, relu_attributions=True)[:, 0].detach()
+            product = LayerGradientXActivation(unfolded, module).attribute(images, target=0).sum(1).detach()
+        assert cam.max() > 0
+        np.testing.assert_allclose(stage.heatmaps, cam, atol=1e-12)
+        np.testing.assert_allclose(stage.evidence, product, atol=1e-12)
+
+
+@pytest.mark.parametrize("views", [(0,), (3,), (0, 1, 4), tuple(range(8))])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-4), (torch.float64, 1e-9)])
+def test_all_stages_and_views_add_up(views: tuple[int, ...], dtype: torch.dtype, tolerance: float) -> None:
+    network = fake_network(9, views=views).to(dtype)
+    images = torch.rand(4, 1, 46, 71, generator=torch.Generator().manual_seed(1), dtype=dtype)
+    explanation = explain(network, images)
+    assert explanation.evidence.shape == explanation.heatmaps.shape == (4, 6, 9)
+    total = explanation.evidence.sum((1, 2)) + explanation.intercepts
+    np.testing.assert_allclose(total, explanation.logits, rtol=0, atol=tolerance)
+    by_stage = sum(stage.evidence.sum((1, 2)) for stage in explanation.stages)
+    np.testing.assert_allclose(by_stage + explanation.intercepts, explanation.logits, rtol=0, atol=tolerance)
+    np.testing.assert_allclose(explanation.scores, score(network, images), rtol=1e-5)
+    assert [stage.name for stage in explanation.stages] == ["shallow", "deep"]
+    assert [stage.grid for stage in explanation.stages] == list(network.grids((46, 71))[:2])
+
+
+def test_terms_are_added_up_before_the_relu() -> None:
+    network = fake_network(11, views=(0, 2)).double()
+    images = torch.rand(4, 3, 46, 71, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    explanation = explain(network, images)
+    grids = network.grids((46, 71))
+    with torch.no_grad():
+        linear = network.linearise(network.stages(images))
+    terms = []
+    for features, gradients in zip(linear.features, linear.gradients, strict=True):
+        weights = gradients.numpy().mean((2, 3))
+        terms.append(np.einsum("nk,nkhw->nhw", weights, features.numpy()))
+    whole = merge(terms, grids, combined_grid(grids, (46, 71)))
+    assert whole.min() < 0 < whole.max()
+    np.testing.assert_allclose(explanation.heatmaps, np.maximum(whole, 0), atol=1e-12)
+    for number, stage in enumerate(explanation.stages):
+        own = merge(terms[number::2], grids[number::2], grids[number])
+        np.testing.assert_allclose(stage.heatmaps, np.maximum(own, 0), atol=1e-12)

@@ -86,7 +86,7 @@ def test_cells_lie_in_the_middle_of_their_receptive_fields() -> None:
             changed = network.stages(lit)[0] - network.stages(base)[0]
             if changed[0, 0, cell].abs().max() > 0:
                 seen.append(pixel)
-        assert (min(seen) + max(seen)) / 2 == grid.offset + grid.stride * cell
+        assert (min(seen) + max(seen)) / 2 == grid.top + grid.stride * cell
 
 
 def test_too_small_an_input_is_refused() -> None:

@@ -24,7 +24,7 @@ CARD = Card(
     threshold=midpoint(),
     model=ModelCard("classic", 726_371, (325, 325), "rgb", (0.0, 1.0), "probability"),
     training=TrainingCard("classic", 7, 250, 30, 8, "RMSprop", "mean absolute error", "cpu", 2, 372.4, False),
-    heatmap=HeatmapCard("Grad-CAM", "convolution 3", CellGrid(38, 38, 8.0, 10.5), scale=1.25, segment_level=0.5),
+    heatmap=HeatmapCard("Grad-CAM", "convolution 3", CellGrid(38, 38, 8.0, 10.5, 10.5), scale=1.25, segment_level=0.5),
     data=DataCard(
         root="cells",
         layout="class folders",

@@ -22,6 +22,7 @@ from typing import Any
 
 import PIL
 
+from whycam.atomic import is_leftover
 from whycam.errors import OptionError, RunError, printable
 from whycam.types import Pixels
 
@@ -30,6 +31,8 @@ CAP_VARIABLE = "WHYCAM_CACHE_GB"
 DEFAULT_CAP_GB = 20.0
 _FORMAT = 1
 _PIXELS, _INDEX = "pixels.u8", "index.json"
+FEATURES = "features-"
+"""How the folders of the feature cache begin; they stand beside the packs and count towards the same cap."""
 _PACK, _BUILDING, _DAMAGED = "pack-", "building-", "damaged-"
 _ABANDONED_AFTER_S = 24 * 3600.0
 
@@ -151,36 +154,37 @@ def building(place: Path, size_hw: tuple[int, int], n_images: int) -> Iterator[P
 
 
 @contextmanager
-def explained(root: Path) -> Iterator[None]:
+def explained(root: Path, what: str = "pixel cache") -> Iterator[None]:
     """Turns an operating system's error about the cache folder into one that says what to do."""
     try:
         yield
     except OSError as error:
         raise RunError(
-            f"The pixel cache in {printable(root)} cannot be used ({error.strerror or error}): "
+            f"The {what} in {printable(root)} cannot be used ({error.strerror or error}): "
             f"set {FOLDER_VARIABLE} to a folder that can be written and has space."
         ) from error
 
 
 def prune(root: Path, keep: Path) -> None:
-    """Deletes the packs used longest ago until all fit under WHYCAM_CACHE_GB, and what killed processes left behind.
+    """Deletes the packs and feature folders used longest ago until all fit under WHYCAM_CACHE_GB.
 
-    `keep` stays whatever its size. Raises OptionError where the variable is no number.
+    What killed processes left behind goes too; `keep` stays whatever its size. Raises OptionError where the variable
+    is no number.
     """
     cap = cap_bytes()
-    packs: list[tuple[float, int, Path]] = []
+    kept: list[tuple[float, int, Path]] = []
     for folder in root.iterdir():
         with suppress(OSError):
-            if folder.name.startswith(_PACK):
-                size = sum(file.stat().st_size for file in folder.iterdir())
-                packs.append((folder.stat().st_mtime, size, folder))
-            elif folder.name.startswith((_BUILDING, _DAMAGED)):
-                # The file, not the folder: a long build touches only the file.
-                latest = max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
-                if time.time() - latest > _ABANDONED_AFTER_S:
-                    shutil.rmtree(folder, ignore_errors=True)
-    total = sum(size for _, size, _ in packs)
-    for _, size, folder in sorted(packs):
+            if folder.name.startswith((_PACK, FEATURES)):
+                used = folder.stat().st_mtime  # before the sweeping, which would count as use
+                kept.append((used, sum(map(_size_swept, folder.iterdir())), folder))
+            # The file, not the folder: a long build touches only the file.
+            elif folder.name.startswith((_BUILDING, _DAMAGED)) and _abandoned(
+                max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
+            ):
+                shutil.rmtree(folder, ignore_errors=True)
+    total = sum(size for _, size, _ in kept)
+    for _, size, folder in sorted(kept):
         if total <= cap:
             return
         if folder != keep:
@@ -240,6 +244,20 @@ def _publish(temporary: Path, place: Path, index: Index) -> None:
             return
         _discard(place)
     raise OSError(None, f"{printable(place)} cannot be replaced")
+
+
+def _abandoned(last_change: float) -> bool:
+    return time.time() - last_change > _ABANDONED_AFTER_S
+
+
+def _size_swept(file: Path) -> int:
+    # Other processes rename and delete files meanwhile: one that is gone takes no room.
+    with suppress(OSError):
+        found = file.stat()
+        if not (is_leftover(file) and _abandoned(found.st_mtime)):
+            return found.st_size
+        file.unlink()
+    return 0
 
 
 def _discard(place: Path) -> None:

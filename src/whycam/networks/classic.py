@@ -48,6 +48,11 @@ class ClassicNetwork(Network):
         self.third = nn.Conv2d(_FILTERS, _FILTERS, 3)
         self.head = ReluStack([_FILTERS * _shrunk(size_hw[0]) * _shrunk(size_hw[1]), *_HIDDEN])
 
+    @property
+    def stage_names(self) -> tuple[str, ...]:
+        """One stage, one name."""
+        return ("third convolution",)
+
     def initialise(self, generator: torch.Generator) -> None:
         """Glorot-uniform weights and zero biases, Keras' defaults (Glorot and Bengio 2010, equation 16)."""
         for module in self.modules():
@@ -77,7 +82,7 @@ class ClassicNetwork(Network):
     def grids(self, size_hw: tuple[int, int]) -> tuple[CellGrid, ...]:
         """Cells 4 pixels apart, the first centred on pixel 8.5: the middle of its receptive field."""
         height, width = (((side - 2) // 2 - 2) // 2 - 2 for side in size_hw)
-        return (CellGrid(height, width, stride=4.0, offset=8.5),)
+        return (CellGrid(height, width, stride=4.0, top=8.5, left=8.5),)
 
     def forward(self, images: Tensor) -> Tensor:
         """The logit of each image, (N,)."""

@@ -42,22 +42,98 @@ class ReluStack(nn.Module):
             output (N,), gradient (N, D) and intercept (N,) with ``output == (gradient * inputs).sum(1) + intercept``.
             At a pre-activation of exactly 0 the gradient is 0, as autograd has it.
         """
-        # The intercept is what the biases alone contribute through the same masks: zeros sent along beside the inputs.
-        x, bias_only = inputs, torch.zeros_like(inputs[:, :1])
-        masks = []
-        for number, layer in enumerate(self._hidden()):
-            x = layer(x)
-            mask = (x > 0).to(x.dtype)
-            x = x * mask
-            bias_only = (layer.bias if number == 0 else F.linear(bias_only, layer.weight, layer.bias)) * mask
-            masks.append(mask)
-        output = self.output(x)[:, 0]
-        last = self.output
-        intercept = F.linear(bias_only, last.weight, last.bias)[:, 0] if masks else last.bias.expand(len(inputs))
-        gradient = last.weight.expand(len(inputs), -1)
-        for layer, mask in zip(reversed(self._hidden()), reversed(masks), strict=True):
-            gradient = (gradient * mask) @ layer.weight
-        return output, gradient, intercept
+        return _linearise(self._hidden(), self.output, inputs)
+
+
+def _linearise(hidden: Sequence[nn.Linear], last: nn.Linear, inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    # The intercept is what the biases alone contribute through the same masks: zeros sent along beside the inputs.
+    x, bias_only = inputs, torch.zeros_like(inputs[:, :1])
+    masks = []
+    for number, layer in enumerate(hidden):
+        x = layer(x)
+        mask = (x > 0).to(x.dtype)
+        x = x * mask
+        bias_only = (layer.bias if number == 0 else F.linear(bias_only, layer.weight, layer.bias)) * mask
+        masks.append(mask)
+    output = last(x)[:, 0]
+    intercept = F.linear(bias_only, last.weight, last.bias)[:, 0] if masks else last.bias.expand(len(inputs))
+    gradient = last.weight.expand(len(inputs), -1)
+    for layer, mask in zip(reversed(hidden), reversed(masks), strict=True):
+        gradient = (gradient * mask) @ layer.weight
+    return output, gradient, intercept
+
+
+class PooledHead(nn.Module):
+    """A small head on pooled feature maps: ``y = skip(x) + output(relu(hidden(x)))``, ``x = (pooled - shift) * scale``.
+
+    Of maps with C_1, ..., C_S channels it takes every channel's mean over the cells, then every channel's maximum:
+    (N, D) with D = 2 * (C_1 + ... + C_S). `shift` and `scale` (D,) are buffers, 0 and 1 until somebody fills them.
+    """
+
+    shift: Tensor
+    scale: Tensor
+
+    def __init__(self, channels: Sequence[int], hidden: int) -> None:
+        """`channels` are C_1, ..., C_S; without `hidden` units (0) the head is linear, and has no `output` either."""
+        super().__init__()
+        width = 2 * sum(channels)
+        self.channels = tuple(channels)
+        self.register_buffer("shift", torch.zeros(width))
+        self.register_buffer("scale", torch.ones(width))
+        self.skip = nn.Linear(width, 1)
+        self.hidden = nn.Linear(width, hidden) if hidden else None
+        self.output = nn.Linear(hidden, 1) if hidden else None
+
+    def from_pooled(self, pooled: Tensor) -> Tensor:
+        """The logits (N,) of pooled features (N, D), differentiable."""
+        x = (pooled - self.shift) * self.scale
+        logit: Tensor = self.skip(x)[:, 0]
+        if self.hidden is not None and self.output is not None:
+            logit = logit + self.output(F.relu(self.hidden(x)))[:, 0]
+        return logit
+
+    def linearise_pooled(self, pooled: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The logit as an affine function of the pooled features (N, D); returns as `ReluStack.linearise`."""
+        x = (pooled - self.shift) * self.scale
+        logit, gradient, intercept = _linearise((), self.skip, x)
+        if self.hidden is not None and self.output is not None:
+            parts = _linearise((self.hidden,), self.output, x)
+            logit, gradient, intercept = logit + parts[0], gradient + parts[1], intercept + parts[2]
+        gradient = gradient * self.scale
+        # Large terms that cancel: `sum` adds them in pairs, more exactly than a matrix product.
+        return logit, gradient, intercept - (gradient * self.shift).sum(dim=1)
+
+
+def pool(maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean and maximum of each map over its cells, and the flat index that each maximum came from.
+
+    Among equal values (frequent: ReLU6 clips at both ends) the first in reading order wins, also for autograd.
+
+    Args:
+        maps: (N, C, h, w).
+
+    Returns:
+        means (N, C), maxima (N, C) and routes (N, C), integer.
+    """
+    maxima, indices = F.adaptive_max_pool2d(maps.detach(), 1, return_indices=True)
+    routes = indices[..., 0, 0]
+    if maps.requires_grad:
+        # By hand, as training runs in deterministic mode, where PyTorch refuses this pooling's own backward on CUDA.
+        return maps.mean(dim=(2, 3)), maps.flatten(2).gather(2, routes[..., None])[..., 0], routes
+    return maps.mean(dim=(2, 3)), maxima[..., 0, 0], routes
+
+
+def pull_back(mean_gradient: Tensor, max_gradient: Tensor, routes: Tensor, size_hw: tuple[int, int]) -> Tensor:
+    """The gradients (N, C) of means and maxima sent back to the cells: evenly, and to where the maximum came from.
+
+    Returns:
+        (N, C, h, w) with (h, w) = `size_hw`.
+    """
+    n, c = mean_gradient.shape
+    cells = size_hw[0] * size_hw[1]
+    flat = (mean_gradient / cells)[..., None].repeat(1, 1, cells)
+    flat.scatter_add_(2, routes[..., None], max_gradient[..., None])
+    return flat.view(n, c, *size_hw)
 
 
 def max_pool_with_routes(features: Tensor) -> tuple[Tensor, Tensor]:

@@ -17,15 +17,15 @@ from whycam.card import CellGrid
 class Linearisation:
     """The head, around one batch of feature maps, as the affine function that it is there.
 
-    For every image, ``logit == sum over stages and cells of gradient * features + intercept`` exactly (up to rounding),
-    because a head of linear layers, ReLU and max- or average-pooling is piecewise linear (HiResCAM, arXiv 2011.08891,
-    section 3, has the proof for one linear layer; the masks of ReLU and max extend it to all of them).
+    For every image, ``logit == sum over entries and cells of gradient * features + intercept`` exactly (up to
+    rounding), because a head of linear layers, ReLU and max- or average-pooling is piecewise linear (HiResCAM, arXiv
+    2011.08891, section 3, has the proof for one linear layer; the masks of ReLU and max extend it to all of them).
     """
 
     features: tuple[Tensor, ...]
-    """For each stage (N, K, h, w): the feature maps A."""
+    """For each entry (N, K, h, w): the feature maps A."""
     gradients: tuple[Tensor, ...]
-    """For each stage (N, K, h, w): dy/dA, in closed form."""
+    """For each entry (N, K, h, w): dy/dA, in closed form."""
     intercept: Tensor
     """(N,): what the logit would be with all feature maps at zero and the head's masks as they are."""
     logit: Tensor
@@ -35,10 +35,22 @@ class Linearisation:
 class Network(nn.Module, ABC):
     """A convolutional part that yields feature maps, and a piecewise linear head that turns them into one logit."""
 
-    name: ClassVar[str]
-    layer: ClassVar[str]
-    """The name of the explained layer (the last stage), for people."""
     score: ClassVar[Literal["linear", "probability"]]
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """The name of the architecture, for people and for the card."""
+
+    @property
+    @abstractmethod
+    def layer(self) -> str:
+        """The name of the explained layer or layers, for people."""
+
+    @property
+    @abstractmethod
+    def stage_names(self) -> tuple[str, ...]:
+        """The name of each entry of `stages`; the same name where entries show the same layer in other views."""
 
     @abstractmethod
     def stages(self, images: Tensor) -> tuple[Tensor, ...]:
@@ -48,7 +60,8 @@ class Network(nn.Module, ABC):
             images: (N, 3, H, W), or (N, 1, H, W) where all are grey, in the network's value range.
 
         Returns:
-            One (N, K, h, w) tensor a stage, the last stage last.
+            One (N, K, h, w) tensor an entry, each in the orientation of the image. A network has an entry for each
+            layer that its head reads (a stage), the last stage last, and for each view of the image that it looks at.
         """
 
     @abstractmethod
@@ -57,7 +70,7 @@ class Network(nn.Module, ABC):
 
     @abstractmethod
     def grids(self, size_hw: tuple[int, int]) -> tuple[CellGrid, ...]:
-        """Where each stage's cells lie on an input of `size_hw` pixels."""
+        """Where the cells of each entry of `stages` lie on an input of `size_hw` pixels."""
 
     @abstractmethod
     def forward(self, images: Tensor) -> Tensor:

@@ -1,0 +1,124 @@
+"""A backbone's layers, pooled and judged by a small head: pretrained features, and what each adds to a score."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from whycam.card import CellGrid
+from whycam.networks.backbone import Backbone
+from whycam.networks.heads import PooledHead, pool, pull_back
+from whycam.networks.network import Linearisation, Network
+from whycam.networks.views import turn, turn_back, turned_grid
+
+
+class PooledNetwork(Network):
+    """The logit is the mean over the views of what the head makes of the backbone's pooled maps of that view.
+
+    The entries of `stages` are the first view's layers, then the second view's, and so on.
+    """
+
+    score: ClassVar[Literal["linear", "probability"]] = "probability"
+
+    def __init__(self, backbone: Backbone, head: PooledHead, *, views: tuple[int, ...] = (0,)) -> None:
+        """`views` are numbers of `views.turn`; ValueError without any, or where the head is for other channels."""
+        super().__init__()
+        if not views:
+            raise ValueError("`views` must name at least one view.")
+        if head.channels != backbone.channels:
+            raise ValueError(f"`head` must be for channels {backbone.channels}, got {head.channels} instead.")
+        self.backbone = backbone
+        self.head = head
+        self.views = views
+        self.frozen_engine: Callable[[Tensor], tuple[Tensor, ...]] | None = None
+        """Stands in for the backbone, as it was when the engine was made, where no gradients are wanted."""
+
+    @property
+    def name(self) -> str:
+        """The backbone's name and the kind of head."""
+        return f"{self.backbone.name} with pooled head"
+
+    @property
+    def layer(self) -> str:
+        """All layers that the head reads."""
+        return f"{', '.join(self.backbone.taps)} (mean and maximum over the cells)"
+
+    @property
+    def stage_names(self) -> tuple[str, ...]:
+        """The backbone's layers, again for each view."""
+        return self.backbone.taps * len(self.views)
+
+    def stages(self, images: Tensor) -> tuple[Tensor, ...]:
+        """The maps of each view's layers, (N, K, h, w), turned back to the orientation of the images."""
+        return tuple(turn_back(maps, view) for view in self.views for maps in self._maps(turn(images, view)))
+
+    def linearise(self, stages: Sequence[Tensor]) -> Linearisation:
+        """The logit with its gradient and intercept in closed form; see `Linearisation`."""
+        taps, views = len(self.backbone.taps), len(self.views)
+        pooled = [pool(maps) for maps in stages]
+        rows = [_row(pooled[first : first + taps]) for first in range(0, len(pooled), taps)]
+        logit, gradient, intercept = self.head.linearise_pooled(torch.cat(rows))
+        slopes = [slope for row in (gradient / views).chunk(views) for slope in self._layers(row)]
+        gradients = (
+            pull_back(mean, maximum, routes, (maps.shape[2], maps.shape[3]))
+            for (mean, maximum), (_, _, routes), maps in zip(slopes, pooled, stages, strict=True)
+        )
+        return Linearisation(tuple(stages), tuple(gradients), _mean(intercept, views), _mean(logit, views))
+
+    def grids(self, size_hw: tuple[int, int]) -> tuple[CellGrid, ...]:
+        """Where the cells of each entry lie on the image, whichever way it was turned for the backbone."""
+        return tuple(
+            turned_grid(grid, view, size_hw)
+            for view in self.views
+            for grid in self.backbone.grids(size_hw[::-1] if view % 2 else size_hw)
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The logit of each image, (N,); differentiable, also in the backbone's weights and the images."""
+        return self.logits_of_pooled(self.pooled(images))
+
+    def pooled(self, images: Tensor) -> Tensor:
+        """What the head takes of N images: (V, N, D), for each of the V views every mean, then every maximum."""
+        return torch.stack([_row([_values(maps) for maps in self._maps(turn(images, view))]) for view in self.views])
+
+    def logits_of_pooled(self, pooled: Tensor) -> Tensor:
+        """The logits (N,) that belong to pooled features (V, N, D)."""
+        return _mean(self.head.from_pooled(pooled.flatten(0, 1)), len(pooled))
+
+    def scores_of_pooled(self, pooled: Tensor) -> Tensor:
+        """The scores (N,) that belong to pooled features (V, N, D)."""
+        return self.scores(self.logits_of_pooled(pooled))
+
+    def _maps(self, images: Tensor) -> tuple[Tensor, ...]:
+        engine = self.frozen_engine
+        frozen = not (torch.is_grad_enabled() or self.backbone.training)
+        if engine is not None and frozen and images.device.type == "cpu" and images.dtype == torch.float32:
+            return engine(images)
+        maps: tuple[Tensor, ...] = self.backbone(images)
+        return maps
+
+    def _layers(self, row: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """The inverse of `_row`: (N, D) -> for each layer, what belongs to its means and to its maxima."""
+        parts = torch.split(row, list(self.backbone.channels) * 2, dim=1)
+        half = len(parts) // 2
+        return list(zip(parts[:half], parts[half:], strict=True))
+
+
+def _values(maps: Tensor) -> tuple[Tensor, Tensor]:
+    if maps.requires_grad:
+        means, maxima, _ = pool(maps)
+        return means, maxima
+    return maps.mean(dim=(2, 3)), maps.amax(dim=(2, 3))
+
+
+def _row(layers: Sequence[tuple[Tensor, ...]]) -> Tensor:
+    """For each layer its means and maxima (N, K), and perhaps more -> (N, D), as the head wants it."""
+    return torch.cat([layer[0] for layer in layers] + [layer[1] for layer in layers], dim=1)
+
+
+def _mean(values: Tensor, views: int) -> Tensor:
+    """(V * N,) -> (N,)."""
+    return values.view(views, len(values) // views).mean(dim=0)
