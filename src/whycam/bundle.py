@@ -13,21 +13,26 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from whycam.atomic import write_bytes, write_text
-from whycam.card import Card, CellGrid, DataCard, HeatmapCard, ModelCard, TrainingCard
-from whycam.errors import RunError, printable
+from whycam.card import Card, CellGrid, DataCard, HeatmapCard, ModelCard, PooledCard, TrainingCard
+from whycam.errors import OptionError, RunError, printable
 from whycam.explain.placement import combined_grid
+from whycam.networks.backbone import build_backbone
 from whycam.networks.classic import SMALLEST_SIDE, ClassicNetwork
+from whycam.networks.heads import PooledHead
 from whycam.networks.network import Network
+from whycam.networks.pooled import PooledNetwork
+from whycam.networks.views import NAMES
 from whycam.types import Dataset, Threshold
 
 CARD = "card.json"
 WEIGHTS = "model.safetensors"
 
-SCHEMA = 1
+SCHEMA = 2
 _LARGEST_SIDE = 4096
+_MOST_HIDDEN = 100_000
 SEGMENT_LEVEL = 0.5
 """Segments are cut at half the run's colour scale."""
-_PACKAGES = ("whycam", "torch", "numpy", "pillow", "scipy", "scikit-learn")
+_PACKAGES = ("whycam", "torch", "numpy", "pillow", "scipy", "scikit-learn", "onnxruntime")
 _CARD = TypeAdapter(Card)
 
 
@@ -54,7 +59,7 @@ def load_card(folder: Path) -> Card:
         where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise RunError(f"{path} is damaged: {where}: {first['msg']}.") from error
     if card.schema != SCHEMA:
-        raise RunError(f"{path} has schema {card.schema}, this version of WhyCAM reads schema {SCHEMA}: update WhyCAM.")
+        raise RunError(f"{path} has schema {card.schema}, this version of WhyCAM reads schema {SCHEMA}: train again.")
     return card
 
 
@@ -74,12 +79,24 @@ def load_bundle(folder: Path) -> tuple[Network, Card]:
 
 
 def build_network(model: ModelCard) -> Network:
-    """A network of the card's kind, its weights not yet loaded."""
-    if model.network != ClassicNetwork.name:
-        raise RunError(f"{CARD} names a network that this version does not know: {model.network!r}. Update WhyCAM.")
+    """A network of the card's kind, its weights not yet loaded; RunError where the card describes none."""
     if not all(SMALLEST_SIDE <= side <= _LARGEST_SIDE for side in model.size_hw):
         raise RunError(f"{CARD} is damaged: model.size_hw is {model.size_hw}.")
+    if model.pooled is not None:
+        try:
+            return _pooled_network(model.pooled)
+        except (OptionError, ValueError) as error:
+            raise RunError(f"{CARD} is damaged or of a newer version: model.pooled: {error}") from error
+    if model.network != ClassicNetwork.name:
+        raise RunError(f"{CARD} names a network that this version does not know: {model.network!r}. Update WhyCAM.")
     return ClassicNetwork(model.size_hw)
+
+
+def _pooled_network(card: PooledCard) -> PooledNetwork:
+    if not 0 <= card.hidden <= _MOST_HIDDEN or not set(card.views) <= set(range(len(NAMES))):
+        raise ValueError("a number has a value that it cannot have.")
+    backbone = build_backbone(card.backbone, card.taps, pretrained=False)
+    return PooledNetwork(backbone, PooledHead(backbone.channels, card.hidden), views=card.views)
 
 
 def _check_sane(path: Path, card: Card, network: Network) -> None:
@@ -117,6 +134,7 @@ def make_card(
             channels="rgb",
             value_range=(0.0, 1.0),
             score=network.score,
+            pooled=network.card if isinstance(network, PooledNetwork) else None,
         ),
         training=training,
         heatmap=HeatmapCard(method="Grad-CAM", layer=network.layer, grid=grid, scale=0.0, segment_level=SEGMENT_LEVEL),

@@ -54,6 +54,19 @@ class TrainingCard:
     threads: int
     seconds: float
     interrupted: bool
+    choices: tuple[str, ...] = ()
+    """What the training chose by itself, on training images alone, and why; one sentence each."""
+
+
+@dataclass(frozen=True, slots=True)
+class PooledCard:
+    """What a network of pooled features is built from."""
+
+    backbone: str
+    taps: tuple[str, ...]
+    hidden: int
+    views: tuple[int, ...]
+    """Numbers of the image's flips and turns (networks/views.py) whose logits are averaged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +80,8 @@ class ModelCard:
     value_range: tuple[float, float]
     score: Literal["linear", "probability"]
     """`linear`: score and logit are the same raw number; `probability`: score = sigmoid(logit)."""
+    pooled: PooledCard | None = None
+    """For a network of pooled features; None for the classic network."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from whycam.types import Dataset
     from whycam.workflow import Run
 
-# With most seeds the classic network sits on a constant for many epochs here (benchmarks/results/classic_elpv.json);
-# with this one it leaves it early enough for a demonstration.
-_DEMO_SEED = 3
 _INTERRUPTED = 130  # what typer makes of Ctrl-C
 
 app = typer.Typer(
@@ -42,15 +39,19 @@ Strict = Annotated[bool, typer.Option("--strict", help="Stop where a file cannot
 Epochs = Annotated[int | None, typer.Option(help="Instead of the recipe's number of epochs.")]
 Seed = Annotated[int, typer.Option(help="Decides split, first weights and order; the same seed, the same weights.")]
 TestShare = Annotated[float, typer.Option(help="Share of the images to test on, where the data bring no split.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on after the last finished epoch in --out.")]
+Symmetry = Annotated[
+    str, typer.Option(help="Views of an image that show the same: none, flip, all, or auto to find out.")
+]
+Backbone = Annotated[str | None, typer.Option(help="efficientnet-lite0, or timm:NAME with the extra timm.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on from what is finished in --out.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run in --out.")]
 
 
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="The run folder to write.")] = Path("runs/demo"),
-    epochs: Epochs = 20,
-    seed: Seed = _DEMO_SEED,
+    epochs: Epochs = None,
+    seed: Seed = 0,
     device: Device = "auto",
     resume: Resume = False,
     overwrite: Overwrite = False,
@@ -66,7 +67,6 @@ def demo(
         data,
         as_json,
         out=out,
-        recipe="classic",
         epochs=epochs,
         seed=seed,
         device=device,
@@ -79,10 +79,12 @@ def demo(
 def train(
     data: Data,
     out: Annotated[Path, typer.Option(help="The run folder to write.")],
-    recipe: Annotated[str, typer.Option(help="A complete training configuration: classic.")] = "classic",
+    recipe: Annotated[str, typer.Option(help="A complete training configuration: default or classic.")] = "default",
     epochs: Epochs = None,
     seed: Seed = 0,
     test_share: TestShare = 0.25,
+    symmetry: Symmetry = "auto",
+    backbone: Backbone = None,
     device: Device = "auto",
     strict: Strict = False,
     resume: Resume = False,
@@ -98,6 +100,8 @@ def train(
         epochs=epochs,
         seed=seed,
         test_share=test_share,
+        symmetry=symmetry,
+        backbone=backbone,
         device=device,
         strict=strict,
         resume=resume,
@@ -201,7 +205,7 @@ def main() -> None:
         _fail(f"{where}: {error.strerror or error}. Check space, permissions and the path.")
     if code == _INTERRUPTED:
         resumable = sys.argv[1:2] in (["train"], ["demo"])
-        how = " Finished epochs are kept: the same command with --resume goes on after them." if resumable else ""
+        how = " What is finished is kept: the same command with --resume goes on from there." if resumable else ""
         sys.stderr.write(f"whycam: stopped.{how}\n")
     raise SystemExit(code if isinstance(code, int) else 0)
 

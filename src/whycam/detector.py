@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -11,14 +11,18 @@ import numpy as np
 
 from whycam.bundle import load_bundle
 from whycam.card import Card
+from whycam.data.cache import PixelCache
 from whycam.data.images import as_pixels, decode, resize, shrink
 from whycam.errors import ImageError, RunError, printable
-from whycam.explain.explanation import Explanation, explain, score
+from whycam.explain.explanation import Explanation, explain, score, score_pooled
 from whycam.explain.placement import place, spread
 from whycam.explain.segments import find_segments
+from whycam.features import Features, Rows
 from whycam.inspection import InspectedStage, Inspection
 from whycam.networks.device import as_input, pick_device
 from whycam.networks.network import Network
+from whycam.networks.pooled import PooledNetwork
+from whycam.progress import Progress
 from whycam.types import Exhibit, Floats, Pixels
 
 Source = str | Path | Pixels
@@ -34,7 +38,8 @@ class Detector:
 
     def __init__(self, network: Network, card: Card, *, device: str = "cpu") -> None:
         self._device = pick_device(device)
-        self._network = network.to(self._device).eval()
+        self._network = network.to(self._device)
+        self._network.freeze()
         self.card = card
 
     @classmethod
@@ -79,6 +84,24 @@ class Detector:
     def score_pixels(self, pixels: Pixels) -> Floats:
         """Scores (B,) of images already resized: uint8 (B, H, W, C), C 1 or 3; RunError where one is not finite."""
         return _finite(score(self._network, as_input(pixels, self._device)))
+
+    def score_cached(self, pixels: PixelCache, rows: Rows, *, progress: Progress) -> Floats:
+        """Scores (n,) float64 of rows of a pixel cache; features that a network pools are kept for the next time."""
+        judge = self._judge_rows(pixels, rows, progress)
+        parts = []
+        with progress.bar("scoring", len(rows)) as bar:
+            for first in range(0, len(rows), BATCH):
+                parts.append(_finite(judge(rows[first : first + BATCH])))
+                bar.advance(len(parts[-1]))
+        return np.concatenate(parts).astype(np.float64)
+
+    def _judge_rows(self, pixels: PixelCache, rows: Rows, progress: Progress) -> Callable[[Rows], Floats]:
+        network = self._network
+        if not isinstance(network, PooledNetwork):
+            return lambda some: self.score_pixels(pixels.read(some))
+        features = Features(network.backbone, pixels, device=self._device)
+        features.compute(network.views, rows, progress=progress)
+        return lambda some: score_pooled(network, features.read(network.views, some).to(self._device))
 
     def explain_pixels(self, pixels: Pixels) -> Explanation:
         """Scores, heatmaps and evidence of images already resized; arguments and errors as for `score_pixels`."""

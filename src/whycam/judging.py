@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from whycam import run_folder
 from whycam.atomic import write_text
@@ -24,7 +23,7 @@ from whycam.report.contents import ReportInput
 from whycam.report.page import write_report
 from whycam.types import Dataset, EpochRecord, Evaluation, Exhibit, Floats, Pixels, Predictions, Sample, Threshold
 
-_SCALE_IMAGES = 512
+_SCALE_IMAGES = 256
 _SCALE_QUANTILE = 0.75
 _MISTAKES, _RIGHT = 24, 12
 _PICTURE_SIDE = 384
@@ -35,7 +34,7 @@ def heatmap_scale(detector: Detector, dataset: Dataset, pixels: PixelCache, *, p
 
     The upper quartile of the heatmaps' maxima over training images whose verdict is anomalous, so that most alarms show
     their reason below it; over those whose target is anomalous where there is no such verdict, and over all where there
-    is neither. At most 512 images are looked at, evenly spread. 0 where no heatmap has a positive cell.
+    is neither. At most 256 images are looked at, evenly spread. 0 where no heatmap has a positive cell.
     """
     train = [sample for sample in dataset.samples if sample.split == "train"]
     samples = train[:: -(-len(train) // _SCALE_IMAGES)]
@@ -68,7 +67,7 @@ def judge(
     `evaluated` describes `dataset` where it is not what the model was trained on.
     """
     card = detector.card
-    scores = _scores(detector, pixels.rows(dataset.samples), pixels, progress=progress)
+    scores = detector.score_cached(pixels, pixels.rows(dataset.samples), progress=progress)
     sets: dict[str, Predictions] = {}
     for split in ("train", "test"):
         chosen = [number for number, sample in enumerate(dataset.samples) if sample.split == split]
@@ -97,15 +96,6 @@ def judge(
     )
     write_report(folder, contents, progress=progress)
     return evaluation
-
-
-def _scores(detector: Detector, rows: npt.NDArray[np.intp], pixels: PixelCache, *, progress: Progress) -> Floats:
-    parts = []
-    with progress.bar("scoring", len(rows)) as bar:
-        for first in range(0, len(rows), BATCH):
-            parts.append(detector.score_pixels(pixels.read(rows[first : first + BATCH])))
-            bar.advance(len(parts[-1]))
-    return np.concatenate(parts).astype(np.float64)
 
 
 def _predictions(samples: Sequence[Sample], scores: Floats) -> Predictions:

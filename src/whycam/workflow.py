@@ -14,15 +14,16 @@ from whycam.data.copies import copies_notes
 from whycam.data.samples import check_classes, open_dataset, open_unlabelled
 from whycam.data.split import check_split_options, split_samples
 from whycam.detector import Detector
-from whycam.errors import DataError, OptionError, RunError, one_of, printable
+from whycam.errors import DataError, RunError, printable
 from whycam.evaluation.threshold import midpoint
-from whycam.fitting import fingerprint, fit, plan
+from whycam.fitting.fit import fit
+from whycam.fitting.plan import fingerprint, plan
 from whycam.inspection import Inspection
 from whycam.judging import heatmap_scale, judge
 from whycam.networks.device import pick_device
 from whycam.progress import SILENT, Progress
 from whycam.streaming import explain_images, folder_names, score_images
-from whycam.training.recipe import RECIPES, Recipe
+from whycam.training.recipe import choose_recipe
 from whycam.types import Dataset, Evaluation, Scored, Skipped
 
 
@@ -41,10 +42,12 @@ def train(
     data: str | Path | Dataset,
     *,
     out: str | Path,
-    recipe: str = "classic",
+    recipe: str = "default",
     epochs: int | None = None,
     seed: int = 0,
     test_share: float = 0.25,
+    symmetry: str = "auto",
+    backbone: str | None = None,
     device: str = "auto",
     strict: bool = False,
     resume: bool = False,
@@ -60,6 +63,9 @@ def train(
         epochs: instead of the recipe's number.
         seed: decides the split, the first weights and the order of images; the same seed gives the same weights.
         test_share: of the images, where the data bring no split of their own; above 0 and below 1.
+        symmetry: which views of an image show the same thing: `none`, `flip` (its mirror image), `all` (turned and
+            mirrored), or `auto` to find out on held-out training images. Not for `classic`.
+        backbone: `efficientnet-lite0`, or `timm:NAME` (needs the extra `timm`), instead of the recipe's.
         device: `auto`, `cpu` or `cuda`.
         strict: raise where any file had to be skipped.
         resume: go on after the last finished epoch in `out`; the result equals that of a training never stopped.
@@ -69,7 +75,7 @@ def train(
         DataError, OptionError, RunError: the text says what is wrong and what to do.
         KeyboardInterrupt: Ctrl-C before the first epoch was finished; later, the run is finished with what is there.
     """
-    chosen = _recipe(recipe, epochs)
+    chosen = choose_recipe(recipe, epochs=epochs, symmetry=symmetry, backbone=backbone)
     check_split_options(test_share, seed=seed)
     pick_device(device)
     folder = Path(out)
@@ -194,15 +200,6 @@ def score(
         DataError: a path does not exist, or holds no image (at once); with `strict`, a file that cannot be read.
     """
     return score_images(load(run, device=device), open_unlabelled(data), strict=strict, progress=progress)
-
-
-def _recipe(name: str, epochs: int | None) -> Recipe:
-    if name not in RECIPES:
-        raise OptionError(one_of("recipe", tuple(RECIPES), name))
-    if epochs is not None and epochs < 1:
-        raise OptionError(f"`epochs` must be 1 or more, got {epochs} instead.")
-    recipe = RECIPES[name]
-    return recipe if epochs is None else replace(recipe, epochs=epochs)
 
 
 def _readable(

@@ -185,19 +185,28 @@ def test_pooled_features_stand_for_the_images() -> None:
     assert ((scores > 0) & (scores < 1)).all()
 
 
-def test_the_engine_stands_in_only_for_frozen_inference() -> None:
+def test_the_engine_stands_in_only_for_frozen_inference(monkeypatch: pytest.MonkeyPatch) -> None:
     network, images = fake_network(8, views=(0, 1)), rand(2, 3, 30, 30, dtype=torch.float32)
-    calls: list[torch.Size] = []
+    calls: list[str] = []
 
-    def engine(turned: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        calls.append(turned.shape)
-        return network.backbone(turned)
+    class Engine:
+        def __call__(self, turned: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            calls.append("maps")
+            return network.backbone(turned)
 
-    network.frozen_engine = engine
+        def pooled(self, turned: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            calls.append("pooled")
+            maps = network.backbone(turned)
+            return torch.cat([m.mean((2, 3)) for m in maps], 1), torch.cat([m.amax((2, 3)) for m in maps], 1)
+
     with torch.no_grad():
-        network(images)
+        before = network(images)
+    monkeypatch.setattr("whycam.networks.pooled.engine_for", lambda backbone: Engine())
+    network.freeze()
+    with torch.no_grad():
+        assert torch.allclose(network(images), before)
         network.stages(images)
-        assert len(calls) == 4
+        assert calls == ["pooled", "pooled", "maps", "maps"]
         network.train()(images)
         network.eval().double()(images.double())
     network(images.double())

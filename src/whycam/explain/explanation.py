@@ -15,6 +15,7 @@ from whycam.card import CellGrid
 from whycam.explain.maps import evidence, weighted_activation
 from whycam.explain.placement import combined_grid, merge
 from whycam.networks.network import Network
+from whycam.networks.pooled import PooledNetwork
 from whycam.types import Floats
 
 
@@ -94,6 +95,12 @@ def score(network: Network, images: Tensor) -> Floats:
     """The scores (N,) alone, by the cheapest way; arguments and promises as for `explain`."""
     with _for_inference(network):
         return _array(network.scores(network(images)))
+
+
+def score_pooled(network: PooledNetwork, pooled: Tensor) -> Floats:
+    """The scores (N,) that belong to pooled features (V, N, D), computed before; promises as for `explain`."""
+    with _for_inference(network):
+        return _array(network.scores_of_pooled(pooled))
 
 
 def _stage(name: str, views: Sequence[tuple[Floats, Floats, CellGrid]]) -> StageMaps:

@@ -1,6 +1,7 @@
 """A frozen backbone made fast on a CPU: one ONNX graph, batch norms folded into the convolutions, run by onnxruntime.
 
-Images go through one by one. That is fastest on a CPU, and no result depends on what else was in the batch.
+Images go through one by one, each on one thread, several at a time. That is fastest on a CPU, and no result depends on
+what else was in the batch or on the number of threads.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import torch
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 from torch import Tensor
 
+from whycam.data.parallel import in_order
 from whycam.networks.backbone import Backbone
 from whycam.networks.efficientnet_lite import INPUT_MEAN, INPUT_SCALE, EfficientNetLite0, SameConv
 
@@ -50,14 +52,14 @@ class Engine:
         self._check(images)
         session = self._session(grey=images.shape[1] == 1, pooled=pooled)
         pixels = images.detach().to(torch.float32).contiguous().numpy()
-        results = [session.run(None, {_IMAGES: pixels[n : n + 1]}) for n in range(len(pixels))]
+        results = list(in_order(lambda n: session.run(None, {_IMAGES: pixels[n : n + 1]}), range(len(pixels))))
         return tuple(torch.from_numpy(np.concatenate(maps)) for maps in zip(*results, strict=True))
 
     def _session(self, *, grey: bool, pooled: bool) -> ort.InferenceSession:
         key = (grey, pooled)
         if key not in self._sessions:
             options = ort.SessionOptions()
-            options.intra_op_num_threads = torch.get_num_threads()
+            options.intra_op_num_threads = 1
             options.log_severity_level = _ERRORS_ONLY
             model = _graph(self._layers, self.taps, grey=grey, pooled=pooled)
             self._sessions[key] = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])

@@ -84,6 +84,34 @@ class PooledHead(nn.Module):
         self.hidden = nn.Linear(width, hidden) if hidden else None
         self.output = nn.Linear(hidden, 1) if hidden else None
 
+    @classmethod
+    def of(
+        cls,
+        channels: Sequence[int],
+        *,
+        shift: Tensor,
+        scale: Tensor,
+        skip: tuple[Tensor, float],
+        hidden: tuple[Tensor, Tensor],
+        output: tuple[Tensor, float],
+    ) -> PooledHead:
+        """A head with these weights and biases: `skip` (D,), `hidden` (H, D) with (H,), `output` (H,)."""
+        head = cls(channels, len(hidden[1]))
+        head.shift.copy_(shift)
+        head.scale.copy_(scale)
+        values = {
+            "skip.weight": skip[0][None],
+            "skip.bias": torch.tensor([skip[1]]),
+            "hidden.weight": hidden[0],
+            "hidden.bias": hidden[1],
+            "output.weight": output[0][None],
+            "output.bias": torch.tensor([output[1]]),
+        }
+        with torch.no_grad():
+            for name, parameter in head.named_parameters():
+                parameter.copy_(values[name])
+        return head
+
     def from_pooled(self, pooled: Tensor) -> Tensor:
         """The logits (N,) of pooled features (N, D), differentiable."""
         x = (pooled - self.shift) * self.scale

@@ -76,6 +76,10 @@ class Network(nn.Module, ABC):
     def forward(self, images: Tensor) -> Tensor:
         """The logit of each image, (N,): the cheapest way there, differentiable."""
 
+    def freeze(self) -> None:
+        """Evaluation mode, and whatever makes judging fast from now on; the weights must not change any more."""
+        self.eval()
+
     @property
     def n_parameters(self) -> int:
         """The number of trainable parameters."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
-from whycam.card import CellGrid
+from whycam.card import CellGrid, PooledCard
 from whycam.networks.backbone import Backbone
+from whycam.networks.engine import Engine, engine_for
 from whycam.networks.heads import PooledHead, pool, pull_back
 from whycam.networks.network import Linearisation, Network
 from whycam.networks.views import turn, turn_back, turned_grid
@@ -33,8 +34,18 @@ class PooledNetwork(Network):
         self.backbone = backbone
         self.head = head
         self.views = views
-        self.frozen_engine: Callable[[Tensor], tuple[Tensor, ...]] | None = None
-        """Stands in for the backbone, as it was when the engine was made, where no gradients are wanted."""
+        self._engine: Engine | None = None
+
+    @property
+    def card(self) -> PooledCard:
+        """What is needed to build this network again, less its weights."""
+        hidden = 0 if self.head.hidden is None else self.head.hidden.out_features
+        return PooledCard(self.backbone.name, self.backbone.taps, hidden, self.views)
+
+    def freeze(self) -> None:
+        """Evaluation mode; where there is an engine for the backbone, it takes over, with the weights as they are."""
+        self.eval()
+        self._engine = engine_for(self.backbone)
 
     @property
     def name(self) -> str:
@@ -82,7 +93,7 @@ class PooledNetwork(Network):
 
     def pooled(self, images: Tensor) -> Tensor:
         """What the head takes of N images: (V, N, D), for each of the V views every mean, then every maximum."""
-        return torch.stack([_row([_values(maps) for maps in self._maps(turn(images, view))]) for view in self.views])
+        return torch.stack([self._pooled(turn(images, view)) for view in self.views])
 
     def logits_of_pooled(self, pooled: Tensor) -> Tensor:
         """The logits (N,) that belong to pooled features (V, N, D)."""
@@ -92,13 +103,22 @@ class PooledNetwork(Network):
         """The scores (N,) that belong to pooled features (V, N, D)."""
         return self.scores(self.logits_of_pooled(pooled))
 
+    def _pooled(self, images: Tensor) -> Tensor:
+        engine = self._engine_for(images)
+        if engine is not None:
+            return torch.cat(engine.pooled(images), dim=1)
+        return _row([_values(maps) for maps in self._maps(images)])
+
     def _maps(self, images: Tensor) -> tuple[Tensor, ...]:
-        engine = self.frozen_engine
-        frozen = not (torch.is_grad_enabled() or self.backbone.training)
-        if engine is not None and frozen and images.device.type == "cpu" and images.dtype == torch.float32:
-            return engine(images)
-        maps: tuple[Tensor, ...] = self.backbone(images)
+        engine = self._engine_for(images)
+        maps: tuple[Tensor, ...] = self.backbone(images) if engine is None else engine(images)
         return maps
+
+    def _engine_for(self, images: Tensor) -> Engine | None:
+        """The engine, where it may stand in for the backbone: it has no gradients and one kind of numbers."""
+        wanted = torch.is_grad_enabled() or self.backbone.training
+        fits = images.device.type == "cpu" and images.dtype == torch.float32
+        return self._engine if fits and not wanted else None
 
     def _layers(self, row: Tensor) -> list[tuple[Tensor, Tensor]]:
         """The inverse of `_row`: (N, D) -> for each layer, what belongs to its means and to its maxima."""

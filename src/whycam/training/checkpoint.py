@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor, nn
+from torch import Tensor
 
 from whycam.atomic import write_bytes
 from whycam.errors import RunError
-from whycam.training.rmsprop import KerasRMSprop
 from whycam.types import EpochRecord
 
 FILE_NAME = "checkpoint.safetensors"
@@ -24,8 +25,8 @@ class Plan:
     """What must be the same for a resumed training to end in the same weights."""
 
     recipe: str
-    size_hw: tuple[int, int]
-    batch_size: int
+    settings: dict[str, Any]
+    """All that the recipe sets but its epochs, as JSON has it."""
     seed: int
     fingerprint: str
     """Of the training data; see `DataCard`."""
@@ -45,27 +46,15 @@ class Checkpoint:
     history: tuple[EpochRecord, ...]
     tensors: dict[str, Tensor]
 
-    def restore(self, network: nn.Module, optimizer: KerasRMSprop) -> None:
-        """Put the weights and the optimiser's state back, in place."""
-        for name, parameter in network.named_parameters():
-            parameter.data.copy_(self.tensors[f"network.{name}"])
-        for (name, _), velocity in zip(network.named_parameters(), optimizer.velocities, strict=True):
-            velocity.copy_(self.tensors[f"velocity.{name}"])
-
 
 _META = TypeAdapter(tuple[Plan, tuple[EpochRecord, ...]])
 
 
-def save_checkpoint(
-    folder: Path, plan: Plan, history: tuple[EpochRecord, ...], *, network: nn.Module, optimizer: KerasRMSprop
-) -> None:
+def save_checkpoint(folder: Path, plan: Plan, history: tuple[EpochRecord, ...], tensors: Mapping[str, Tensor]) -> None:
     """Write `folder`/checkpoint.safetensors in one step."""
-    tensors = {}
-    for (name, parameter), velocity in zip(network.named_parameters(), optimizer.velocities, strict=True):
-        tensors[f"network.{name}"] = parameter.detach().contiguous()
-        tensors[f"velocity.{name}"] = velocity.contiguous()
     meta = _META.dump_json((plan, history)).decode()
-    write_bytes(folder / FILE_NAME, save(tensors, metadata={"whycam": meta}))
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    write_bytes(folder / FILE_NAME, save(contiguous, metadata={"whycam": meta}))
 
 
 def load_checkpoint(folder: Path) -> Checkpoint | None:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Literal
+
+from whycam.errors import OptionError, one_of
+from whycam.networks.backbone import EFFICIENTNET_LITE0
+
+Symmetry = Literal["auto", "none", "flip", "all"]
+SYMMETRIES: tuple[Symmetry, ...] = ("auto", "none", "flip", "all")
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
-    """Everything about a training except the data, the seed and the device."""
+class ClassicRecipe:
+    """Everything about a training of the classic network except the data, the seed and the device."""
 
     name: str
     size_hw: tuple[int, int]
@@ -25,7 +31,47 @@ class Recipe:
         return f"RMSprop (learning rate {self.learning_rate:g}, rho {self.rho:g}, epsilon {self.epsilon:g})"
 
 
-CLASSIC = Recipe(
+@dataclass(frozen=True, slots=True)
+class HeadSettings:
+    """How the head on pooled features is trained: AdamW, one cycle of the learning rate, dropout on hidden units."""
+
+    directions: int = 512
+    """Principal directions of the features that the head sees: fewer forget, more overfit."""
+    hidden: int = 256
+    dropout: float = 0.5
+    epochs: int = 40
+    batch_size: int = 128
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-2
+    folds: int = 5
+    """Of the cross-validation on training images that calibrates scores and chooses views."""
+
+
+@dataclass(frozen=True, slots=True)
+class DefaultRecipe:
+    """Frozen features of a pretrained backbone, and a head on them.
+
+    Taps, size and head were chosen by cross-validation on training images of ELPV (benchmarks/default_choices.py).
+    """
+
+    name: str = "default"
+    size_hw: tuple[int, int] = (300, 300)
+    backbone: str = EFFICIENTNET_LITE0
+    taps: tuple[str, ...] = ("depthwise8", "depthwise11", "depthwise15")
+    symmetry: Symmetry = "auto"
+    views: int = 4
+    """At most so many views of an image are judged, where its symmetry allows."""
+    head: HeadSettings = field(default_factory=HeadSettings)
+
+    @property
+    def epochs(self) -> int:
+        """Of the head, over the cached features."""
+        return self.head.epochs
+
+
+Recipe = ClassicRecipe | DefaultRecipe
+
+CLASSIC = ClassicRecipe(
     name="classic",
     size_hw=(325, 325),
     epochs=250,
@@ -35,5 +81,36 @@ CLASSIC = Recipe(
     epsilon=1e-7,
     loss="mean absolute error",
 )
+DEFAULT = DefaultRecipe()
 
-RECIPES = {recipe.name: recipe for recipe in (CLASSIC,)}
+RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (DEFAULT, CLASSIC)}
+
+
+def views_of(symmetry: Literal["none", "flip", "all"], at_most: int) -> tuple[int, ...]:
+    """The views (numbers of `networks.views`) that a symmetry allows, quarter turns before flips."""
+    allowed = {"none": (0,), "flip": (0, 4), "all": (0, 1, 2, 3, 4, 5, 6, 7)}
+    return allowed[symmetry][:at_most]
+
+
+def choose_recipe(
+    name: str, *, epochs: int | None = None, symmetry: str = "auto", backbone: str | None = None
+) -> Recipe:
+    """The recipe of that name with what the user wants otherwise; OptionError for what there is not."""
+    if name not in RECIPES:
+        raise OptionError(one_of("recipe", tuple(RECIPES), name))
+    if epochs is not None and epochs < 1:
+        raise OptionError(f"`epochs` must be 1 or more, got {epochs} instead.")
+    if symmetry not in SYMMETRIES:
+        raise OptionError(one_of("symmetry", SYMMETRIES, symmetry))
+    recipe = RECIPES[name]
+    if isinstance(recipe, ClassicRecipe):
+        for option, is_given in (("symmetry", symmetry != "auto"), ("backbone", backbone is not None)):
+            if is_given:
+                raise OptionError(f"`{option}` is not for the recipe {name}: leave it out, or take another recipe.")
+        return recipe if epochs is None else replace(recipe, epochs=epochs)
+    if epochs is not None:
+        recipe = replace(recipe, head=replace(recipe.head, epochs=epochs))
+    if backbone is not None and backbone != recipe.backbone:
+        # Another backbone has other layers: all that it offers.
+        recipe = replace(recipe, backbone=backbone, taps=())
+    return replace(recipe, symmetry=symmetry)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from whycam.errors import WhyCAMError
 from whycam.networks.device import as_input
 from whycam.networks.network import Network
 from whycam.progress import SILENT, Progress
-from whycam.training.recipe import Recipe
+from whycam.training.recipe import ClassicRecipe
 from whycam.training.rmsprop import KerasRMSprop
 from whycam.types import EpochRecord, Floats, Pixels
 
@@ -36,11 +37,27 @@ class LabelledPixels:
     """(N,) one target for each of `rows`."""
 
 
-def new_optimizer(network: Network, recipe: Recipe) -> KerasRMSprop:
+def new_optimizer(network: Network, recipe: ClassicRecipe) -> KerasRMSprop:
     """The recipe's optimiser over all of the network's parameters."""
     return KerasRMSprop(
         network.parameters(), learning_rate=recipe.learning_rate, rho=recipe.rho, epsilon=recipe.epsilon
     )
+
+
+def state(network: Network, optimizer: KerasRMSprop) -> dict[str, Tensor]:
+    """Everything that a training goes on from: weights and the optimiser's velocities."""
+    tensors: dict[str, Tensor] = {}
+    for (name, parameter), velocity in zip(network.named_parameters(), optimizer.velocities, strict=True):
+        tensors[f"network.{name}"] = parameter
+        tensors[f"velocity.{name}"] = velocity
+    return tensors
+
+
+def restore(tensors: Mapping[str, Tensor], network: Network, optimizer: KerasRMSprop) -> None:
+    """Put back, in place, what `state` gave."""
+    for (name, parameter), velocity in zip(network.named_parameters(), optimizer.velocities, strict=True):
+        parameter.data.copy_(tensors[f"network.{name}"])
+        velocity.copy_(tensors[f"velocity.{name}"])
 
 
 def train_epochs(
@@ -48,7 +65,7 @@ def train_epochs(
     optimizer: KerasRMSprop,
     data: LabelledPixels,
     *,
-    recipe: Recipe,
+    recipe: ClassicRecipe,
     seed: int,
     epochs: range,
     progress: Progress = SILENT,

@@ -1,0 +1,81 @@
+"""The recipe `classic`: every epoch leaves a checkpoint that a training can go on from."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from whycam import run_folder
+from whycam.card import TrainingCard
+from whycam.data.cache import PixelCache
+from whycam.fitting.plan import Fitted, cpu_threads, training_samples
+from whycam.networks.classic import ClassicNetwork
+from whycam.progress import Progress
+from whycam.training.checkpoint import Checkpoint, Plan, load_checkpoint, save_checkpoint
+from whycam.training.recipe import ClassicRecipe
+from whycam.training.trainer import LabelledPixels, new_optimizer, restore, state, train_epochs
+from whycam.types import Dataset
+
+
+def fit_classic(
+    folder: Path,
+    dataset: Dataset,
+    pixels: PixelCache,
+    recipe: ClassicRecipe,
+    *,
+    planned: Plan,
+    checkpoint: Checkpoint | None,
+    progress: Progress,
+) -> Fitted:
+    """Train as planned, from the checkpoint or from the start, and leave a checkpoint in `folder` after every epoch.
+
+    After Ctrl-C the network is the one of the last finished epoch, and `card.interrupted` says so.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C before the first epoch was finished.
+    """
+    seed, where = planned.seed, torch.device(planned.device)
+    network = ClassicNetwork(recipe.size_hw)
+    network.initialise(torch.Generator().manual_seed(seed))
+    network.to(where)
+    optimizer = new_optimizer(network, recipe)
+    history = list(checkpoint.history) if checkpoint else []
+    if checkpoint:
+        restore(checkpoint.tensors, network, optimizer)
+    train = training_samples(dataset, pixels)
+    data = LabelledPixels(pixels.read, pixels.rows(train), replace(dataset, samples=tuple(train)).targets)
+    epochs = range(len(history) + 1, recipe.epochs + 1)
+    interrupted = False
+    try:
+        with cpu_threads(planned.threads):
+            for record in train_epochs(
+                network, optimizer, data, recipe=recipe, seed=seed, epochs=epochs, progress=progress
+            ):
+                finished = (*history, record)
+                save_checkpoint(folder, planned, finished, state(network, optimizer))
+                history.append(record)
+                run_folder.write_history(folder, history)
+    except KeyboardInterrupt:
+        last = load_checkpoint(folder)
+        if last is None:
+            raise
+        restore(last.tensors, network, optimizer)
+        history = list(last.history)
+        interrupted = True
+    run_folder.write_history(folder, history)
+    card = TrainingCard(
+        recipe=recipe.name,
+        seed=seed,
+        epochs_planned=recipe.epochs,
+        epochs_done=len(history),
+        batch_size=recipe.batch_size,
+        optimizer=recipe.optimizer,
+        loss=recipe.loss,
+        device=where.type,
+        threads=planned.threads,
+        seconds=round(sum(record.seconds for record in history), 3),
+        interrupted=interrupted,
+    )
+    return Fitted(network, tuple(history), card)

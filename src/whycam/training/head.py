@@ -1,0 +1,174 @@
+"""Trains the head on pooled features: a second or two for thousands of images, as the backbone never runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from whycam.errors import WhyCAMError
+from whycam.networks.heads import PooledHead
+from whycam.training.recipe import HeadSettings
+from whycam.training.subspace import Subspace
+from whycam.types import Floats
+
+Bools = npt.NDArray[np.bool_]
+
+_DIRECTIONS = 800
+_RIDGE = 1.0
+_FEWEST_STEPS = 200
+_RARE_SHARE = 0.2
+
+
+@dataclass(frozen=True)
+class Part:
+    """A function of coordinates c (n, K): ``y = output . relu(hidden c + offsets) + skip . c + bias``."""
+
+    hidden: Tensor
+    """(H, K)."""
+    offsets: Tensor
+    """(H,)."""
+    output: Tensor
+    """(H,)."""
+    skip: Tensor
+    """(K,)."""
+    bias: float
+
+    def logits(self, coordinates: Tensor) -> Floats:
+        """The mean over the views of y for coordinates (V, n, K'), the first K of which count: (n,) float64."""
+        c = coordinates[..., : self.skip.shape[0]]
+        y = F.relu(c @ self.hidden.T + self.offsets) @ self.output + c @ self.skip
+        mean: Floats = y.double().mean(dim=0).numpy() + self.bias
+        return mean
+
+
+def assemble(
+    parts: Sequence[Part], slopes: Sequence[float], intercept: float, subspace: Subspace, channels: Sequence[int]
+) -> PooledHead:
+    """The head on pooled features whose logit is ``sum_j slopes_j * parts_j + intercept``."""
+
+    def widened(rows: Tensor) -> Tensor:
+        return rows @ subspace.basis[: rows.shape[-1]]
+
+    pairs = list(zip(parts, slopes, strict=True))
+    return PooledHead.of(
+        channels,
+        shift=subspace.shift,
+        scale=subspace.scale,
+        skip=(
+            torch.stack([slope * widened(part.skip) for part, slope in pairs]).sum(dim=0),
+            intercept + sum(slope * part.bias for part, slope in pairs),
+        ),
+        hidden=(torch.cat([widened(part.hidden) for part in parts]), torch.cat([part.offsets for part in parts])),
+        output=(torch.cat([slope * part.output for part, slope in pairs]), 0.0),
+    )
+
+
+def fit_classes(
+    coordinates: Tensor,
+    anomalous: Bools,
+    settings: HeadSettings,
+    *,
+    seed: int,
+    done: Callable[[int, float], None] = lambda epoch, loss: None,
+) -> Part:
+    """A small ReLU network that tells the classes apart, by cross-entropy; an epoch shows one random view of an image.
+
+    Images of the rarer class are repeated until they make up a fifth. The same arguments give the same weights, bit
+    for bit, with the same number of threads.
+
+    Args:
+        coordinates: (V, N, K), of which the first `settings.directions` are used.
+        anomalous: (N,), both classes.
+        settings: how to train.
+        seed: of weights, order, views and dropout.
+        done: called after every epoch with its number, from 1, and its mean loss.
+
+    Raises:
+        WhyCAMError: the loss is no longer finite.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    used = coordinates[..., : settings.directions]
+    spread = used.std().clamp(min=1e-6)
+    x = used / spread
+    width = x.shape[2]
+    n = settings.hidden
+    weights = {"hidden": torch.empty(n, width), "offsets": torch.empty(n), "output": torch.empty(n)}
+    for name, weight in weights.items():
+        # Where PyTorch's own linear layers begin: within one over the root of their number of inputs.
+        weight.uniform_(-1, 1, generator=generator).mul_((n if name == "output" else width) ** -0.5)
+    weights["bias"] = torch.zeros(())
+    for weight in weights.values():
+        weight.requires_grad_()
+    chosen = torch.from_numpy(_repeated(anomalous))
+    targets = torch.from_numpy(anomalous.astype(np.float32))
+    batch = min(settings.batch_size, max(8, len(chosen) // 8))
+    per_epoch = -(-len(chosen) // batch)
+    # At least so many steps, however few the images; what is told are `settings.epochs` stretches of equal length.
+    rounds = -(-_FEWEST_STEPS // (per_epoch * settings.epochs))
+    steps = settings.epochs * rounds * per_epoch
+    optimizer = torch.optim.AdamW(weights.values(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, total_steps=steps, pct_start=0.1)
+    for epoch in range(1, settings.epochs + 1):
+        batches = [
+            rows
+            for _ in range(rounds)
+            for rows in torch.split(chosen[torch.randperm(len(chosen), generator=generator)], batch)
+        ]
+        total = 0.0
+        for rows in batches:
+            views = torch.randint(len(x), (len(rows),), generator=generator)
+            hidden = F.relu(x[views, rows] @ weights["hidden"].T + weights["offsets"])
+            kept = torch.rand(hidden.shape, generator=generator) >= settings.dropout
+            y = (hidden * kept / (1 - settings.dropout)) @ weights["output"] + weights["bias"]
+            loss = F.binary_cross_entropy_with_logits(y, targets[rows])
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            schedule.step()
+            total += float(loss.detach()) * len(rows)
+        mean = total / (rounds * len(chosen))
+        if not np.isfinite(mean):
+            raise WhyCAMError(f"The head's loss became {mean} in epoch {epoch}: train with another --seed.")
+        done(epoch, mean)
+    found = {name: weight.detach() for name, weight in weights.items()}
+    return Part(found["hidden"] / spread, found["offsets"], found["output"], torch.zeros(width), float(found["bias"]))
+
+
+def fit_distance(normal: Tensor) -> Part:
+    """How far an image lies from the normal ones, which needs no anomalies, as a piecewise linear function.
+
+    ``d(c) = mean_k |v_k . (c - m)| / sqrt(lambda_k + ridge)``, with the mean m, principal directions v_k and variances
+    lambda_k of normal images: the Mahalanobis distance with absolute values in place of squares, so that evidence for
+    it adds up. As |u| = 2 relu(u) - u, it has one hidden unit a direction, at most 800.
+
+    Args:
+        normal: (V, N, K) coordinates of normal images.
+    """
+    c = normal.flatten(0, 1).double()
+    middle = c.mean(dim=0)
+    variances, vectors = torch.linalg.eigh((c - middle).T @ (c - middle) / len(c))
+    kept = min(_DIRECTIONS, len(c), c.shape[1])
+    variances, vectors = variances.flip(0)[:kept].clamp(min=0), vectors.flip(1)[:, :kept]
+    ridge = _RIDGE * float(variances.mean()) + 1e-12
+    directions = vectors.T / (variances + ridge).sqrt()[:, None]
+    offsets = directions @ middle
+    return Part(
+        hidden=directions.float(),
+        offsets=-offsets.float(),
+        output=torch.full((kept,), 2 / kept),
+        skip=-directions.mean(dim=0).float(),
+        bias=float(offsets.mean()),
+    )
+
+
+def _repeated(anomalous: Bools) -> npt.NDArray[np.intp]:
+    """All indices, those of the rarer class repeated until they are a fifth."""
+    rare, common = sorted((np.flatnonzero(anomalous == which) for which in (False, True)), key=len)
+    times = max(1, round(_RARE_SHARE / (1 - _RARE_SHARE) * len(common) / len(rare)))
+    return np.concatenate([common, np.tile(rare, times)])
