@@ -5,7 +5,16 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("classic_elpv", "epoch_speed", "explain_speed", "decoding_speed", "training_memory")
+NAMES = (
+    "default_elpv",
+    "finetune_elpv",
+    "magnetic_tile",
+    "classic_elpv",
+    "epoch_speed",
+    "explain_speed",
+    "decoding_speed",
+    "training_memory",
+)
 
 
 def main() -> None:

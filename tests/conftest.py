@@ -47,11 +47,31 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def trained(parts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run trained for two epochs on `parts`; read only."""
+    """A run of the recipe `classic`, trained for two epochs on `parts`; read only."""
     from whycam import train
 
     folder = tmp_path_factory.mktemp("runs") / "trained"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WHYCAM_CACHE_DIR", str(tmp_path_factory.getbasetemp() / "cache"))
-        train(parts, out=folder, epochs=2, device="cpu")
+        train(parts, out=folder, recipe="classic", epochs=2, device="cpu")
     return folder
+
+
+@pytest.fixture(scope="session")
+def trained_default(parts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of the default recipe on `parts`; read only."""
+    from whycam import train
+
+    folder = tmp_path_factory.mktemp("runs") / "trained-default"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WHYCAM_CACHE_DIR", str(tmp_path_factory.getbasetemp() / "cache"))
+        train(parts, out=folder, device="cpu")
+    return folder
+
+
+@pytest.fixture(params=["classic", "default"])
+def either(request: pytest.FixtureRequest) -> Path:
+    """A run of each recipe, for what must hold for both; read only."""
+    name = {"classic": "trained", "default": "trained_default"}[request.param]
+    run: Path = request.getfixturevalue(name)
+    return run

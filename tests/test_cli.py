@@ -7,11 +7,15 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from tests.conftest import make_parts
+from whycam.cli import app
+from whycam.data import elpv
 
 
 def whycam(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -32,7 +36,7 @@ def assert_one_line(done: subprocess.CompletedProcess[str], *words: str) -> None
 
 
 def test_train_tells_people_what_happened(parts: Path, tmp_path: Path) -> None:
-    done = whycam("train", parts, "--out", tmp_path / "run", "--epochs", "1", "--seed", "0")
+    done = whycam("train", parts, "--out", tmp_path / "run", "--recipe", "classic", "--epochs", "1", "--seed", "0")
     assert done.returncode == 0, done.stderr
     for words in (
         "40 images",
@@ -47,10 +51,22 @@ def test_train_tells_people_what_happened(parts: Path, tmp_path: Path) -> None:
     assert "No better than a constant" in done.stdout
     assert "training" in done.stderr
     assert "loss" in done.stderr
+    assert "Brier" not in done.stdout
+
+
+def test_the_default_recipe_says_what_it_chose(parts: Path, tmp_path: Path) -> None:
+    done = whycam("train", parts, "--out", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    card = json.loads((tmp_path / "run" / "card.json").read_text())
+    chosen = [line.split(maxsplit=1)[1] for line in done.stdout.splitlines() if line.startswith("Chosen")]
+    assert chosen == card["training"]["choices"]
+    (row,) = [line for line in done.stdout.splitlines() if line.startswith("Brier")]
+    assert "0.240" in row  # 12 of 30 training images, and 4 of 10 test images, are anomalous
+    assert "Its Brier score is" in done.stdout
 
 
 def test_json_is_one_object_and_nothing_else(parts: Path, tmp_path: Path) -> None:
-    done = whycam("train", parts, "--out", tmp_path / "run", "--epochs", "1", "--json")
+    done = whycam("train", parts, "--out", tmp_path / "run", "--json")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("\n") == 1
     printed = json.loads(done.stdout)
@@ -58,21 +74,21 @@ def test_json_is_one_object_and_nothing_else(parts: Path, tmp_path: Path) -> Non
     assert done.stderr == ""
 
 
-def test_explain_writes_a_folder_an_image(parts: Path, trained: Path, tmp_path: Path) -> None:
+def test_explain_writes_a_folder_an_image(parts: Path, either: Path, tmp_path: Path) -> None:
     images = sorted((parts / "anomalous").iterdir())[:2]
-    done = whycam("explain", trained, *images, "--out", tmp_path / "why")
+    done = whycam("explain", either, *images, "--out", tmp_path / "why")
     assert done.returncode == 0, done.stderr
     assert sorted(path.name for path in (tmp_path / "why").iterdir()) == [path.stem for path in images]
     assert all((tmp_path / "why" / path.stem / "panel.png").exists() for path in images)
     assert str(images[0]) in done.stdout
-    assert_one_line(whycam("explain", trained, *images, "--out", tmp_path / "why"), "exists already", "--out")
+    assert_one_line(whycam("explain", either, *images, "--out", tmp_path / "why"), "exists already", "--out")
 
 
-def test_score_writes_a_table(parts: Path, trained: Path, tmp_path: Path) -> None:
+def test_score_writes_a_table(parts: Path, either: Path, tmp_path: Path) -> None:
     (tmp_path / "new").mkdir()
     (tmp_path / "new" / "bad.jpg").write_bytes(b"")
     out = tmp_path / "predictions.csv"
-    done = whycam("score", trained, parts / "normal", tmp_path / "new", "--out", out)
+    done = whycam("score", either, parts / "normal", tmp_path / "new", "--out", out)
     assert done.returncode == 0, done.stderr
     with out.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -80,8 +96,8 @@ def test_score_writes_a_table(parts: Path, trained: Path, tmp_path: Path) -> Non
     assert len(rows) == 25
     assert [row["problem"] for row in rows if not row["score"]] == ["the file is empty"]
     assert "1 unreadable" in done.stdout
-    assert_one_line(whycam("score", trained, parts, "--out", out), "exists already")
-    streamed = whycam("score", trained, parts / "normal", "--out", "-")
+    assert_one_line(whycam("score", either, parts, "--out", out), "exists already")
+    streamed = whycam("score", either, parts / "normal", "--out", "-")
     assert streamed.stdout.splitlines()[0] == "file,score,verdict,problem"
     assert len(streamed.stdout.splitlines()) == 25
 
@@ -100,7 +116,7 @@ def test_a_reader_that_leaves_early_is_no_error(parts: Path, trained: Path) -> N
         (["train", "nowhere", "--out", "run"], ["nowhere"]),
         (["train", "PARTS"], ["--out"]),
         (["train", "PARTS", "--out", "run", "--epochs", "many"], ["--epochs", "integer"]),
-        (["train", "PARTS", "--out", "run", "--recipe", "magic"], ["`recipe` must be classic", "'magic'"]),
+        (["train", "PARTS", "--out", "run", "--recipe", "magic"], ["`recipe` must be default", "'magic'"]),
         (["train", "PARTS", "--out", "run", "--epoch", "3"], ["--epoch"]),
         (["train", "PARTS", "--out", "run", "--resume"], ["does not exist", "--resume"]),
         (["evaluate", "nowhere"], ["nowhere", "no such folder"]),
@@ -152,10 +168,14 @@ def test_strict_names_the_file(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-def test_the_demo_prints_its_licence_and_runs(tmp_path: Path) -> None:
+def test_the_demo_prints_its_licence_and_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("elpv_dataset", reason="the example data are not installed")
-    done = whycam("demo", "--out", tmp_path / "demo", "--epochs", "1")
-    assert done.returncode == 0, done.stderr
+    # Every fortieth image: all 2,624 take minutes.
+    everything = elpv.elpv_dataset()
+    few = replace(everything, samples=everything.samples[::40])
+    monkeypatch.setattr(elpv, "elpv_dataset", lambda: few)
+    done = CliRunner().invoke(app, ["demo", "--out", str(tmp_path / "demo")])
+    assert done.exit_code == 0, done.output
     assert "CC BY-NC-SA 4.0" in done.stdout
-    assert "1,968 images to train, 656 to test" in done.stdout
+    assert "66 images in" in done.stdout
     assert (tmp_path / "demo" / "report.html").exists()

@@ -31,10 +31,10 @@ def cli(*arguments: str | Path, **environment: str) -> subprocess.CompletedProce
 
 def test_overwriting_removes_only_what_whycam_wrote(parts: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    whycam.train(parts, out=out, epochs=1)
+    whycam.train(parts, out=out, recipe="classic", epochs=1)
     (out / "thesis.txt").write_text("years of work")
     (out / "gallery" / "old.png").touch()
-    whycam.train(parts, out=out, epochs=1, overwrite=True)
+    whycam.train(parts, out=out, recipe="classic", epochs=1, overwrite=True)
     assert (out / "thesis.txt").read_text() == "years of work"
     assert not (out / "gallery" / "old.png").exists()
 
@@ -46,7 +46,7 @@ def test_a_folder_that_only_looks_like_a_run_is_left_alone(
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "samples.csv").write_text("name,weight\n")
     with pytest.raises(RunError, match="not a WhyCAM run"):
-        whycam.train(parts, out=tmp_path / "mine", epochs=1, **options)
+        whycam.train(parts, out=tmp_path / "mine", recipe="classic", epochs=1, **options)
     assert (tmp_path / "mine" / "samples.csv").read_text() == "name,weight\n"
 
 
@@ -54,14 +54,14 @@ def test_the_data_folder_is_no_place_for_a_run(tmp_path: Path) -> None:
     data = make_parts(tmp_path / "data", n_normal=6, n_anomalous=6)
     for place in (data, data / "normal"):
         with pytest.raises(RunError, match=r"not a WhyCAM run|holds the data itself"):
-            whycam.train(data, out=place, epochs=1)
+            whycam.train(data, out=place, recipe="classic", epochs=1)
     assert len(list(data.rglob("*.png"))) == 12
 
 
 def test_a_run_within_the_data_is_not_trained_on(tmp_path: Path) -> None:
     data = make_parts(tmp_path / "data", n_normal=6, n_anomalous=6)
-    whycam.train(data, out=data / "run", epochs=1)
-    again = whycam.train(data, out=tmp_path / "run2", epochs=1)
+    whycam.train(data, out=data / "run", recipe="classic", epochs=1)
+    again = whycam.train(data, out=tmp_path / "run2", recipe="classic", epochs=1)
     assert again.data.n_train + again.data.n_test == 12
     assert len(list(whycam.score(tmp_path / "run2", data))) == 12
 
@@ -74,9 +74,9 @@ def test_the_order_of_rows_and_the_names_do_not_change_what_is_learned(tmp_path:
         rows.append(f"{path.relative_to(data).as_posix()},{int(path.parent.name == 'anomalous')},{split}")
     for name, lines in (("forth", rows), ("back", rows[::-1])):
         (data / f"{name}.csv").write_text("\n".join(["file,target,split", *lines]))
-    whycam.train(data / "forth.csv", out=tmp_path / "whole", epochs=3)
-    whycam.train(data / "forth.csv", out=tmp_path / "resumed", epochs=1)
-    whycam.train(data / "back.csv", out=tmp_path / "resumed", epochs=3, resume=True)
+    whycam.train(data / "forth.csv", out=tmp_path / "whole", recipe="classic", epochs=3)
+    whycam.train(data / "forth.csv", out=tmp_path / "resumed", recipe="classic", epochs=1)
+    whycam.train(data / "back.csv", out=tmp_path / "resumed", recipe="classic", epochs=3, resume=True)
     weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "resumed")]
     assert weights[0] == weights[1]
 
@@ -84,23 +84,23 @@ def test_the_order_of_rows_and_the_names_do_not_change_what_is_learned(tmp_path:
 def test_two_trainings_do_not_share_a_folder(parts: Path, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     with FileLock(tmp_path / "run" / ".lock"), pytest.raises(RunError, match="Another process is writing"):
-        whycam.train(parts, out=tmp_path / "run", epochs=1)
-    whycam.train(parts, out=tmp_path / "run", epochs=1)
+        whycam.train(parts, out=tmp_path / "run", recipe="classic", epochs=1)
+    whycam.train(parts, out=tmp_path / "run", recipe="classic", epochs=1)
 
 
 def test_an_unfinished_run_is_never_taken_for_the_finished_one_before(
     parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "run"
-    whycam.train(parts, out=out, epochs=1)
+    whycam.train(parts, out=out, recipe="classic", epochs=1)
     with monkeypatch.context() as patch:
         patch.setattr(workflow, "judge", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
-            whycam.train(parts, out=out, epochs=2, resume=True)
+            whycam.train(parts, out=out, recipe="classic", epochs=2, resume=True)
     assert not (out / "report.html").exists()
     with pytest.raises(RunError, match="not a finished run"):
         whycam.load(out)
-    run = whycam.train(parts, out=out, epochs=2, resume=True)
+    run = whycam.train(parts, out=out, recipe="classic", epochs=2, resume=True)
     assert run.detector.card.training.epochs_done == 2
 
 
@@ -129,7 +129,7 @@ def test_the_report_on_other_data_still_says_what_was_trained_on(trained: Path, 
 
 def test_moved_data_can_be_named(tmp_path: Path) -> None:
     data = make_parts(tmp_path / "data", n_normal=6, n_anomalous=6)
-    before = whycam.train(data, out=tmp_path / "run", epochs=1)
+    before = whycam.train(data, out=tmp_path / "run", recipe="classic", epochs=1)
     data.rename(tmp_path / "moved")
     with pytest.raises(RunError, match=r"12 of the images .* are gone .* name the folder or table where they are now"):
         whycam.evaluate(tmp_path / "run")
@@ -184,7 +184,7 @@ def test_places_that_cannot_be_written_to(parts: Path, trained: Path, tmp_path: 
     (tmp_path / "afile").touch()
     images = sorted((parts / "normal").iterdir())[:1]
     for done in (
-        cli("train", parts, "--out", tmp_path / out, "--epochs", "1"),
+        cli("train", parts, "--out", tmp_path / out, "--recipe", "classic", "--epochs", "1"),
         cli("explain", trained, *images, "--out", tmp_path / out),
     ):
         complaints = [line for line in done.stderr.decode().splitlines() if "whycam:" in line]
@@ -210,7 +210,7 @@ def test_names_that_are_no_utf8(tmp_path: Path) -> None:
         pytest.skip("this file system takes only UTF-8 names")
     odd = Path(os.fsdecode(os.fsencode(data) + b"/normal/gr\xfcn.png"))
     Image.fromarray(draw_part(np.random.default_rng(8), defect=False)).save(odd)
-    run = whycam.train(data, out=tmp_path / "run", epochs=1)
+    run = whycam.train(data, out=tmp_path / "run", recipe="classic", epochs=1)
     assert run.data.n_train + run.data.n_test == 13
     done = cli("score", tmp_path / "run", odd, data, "--out", "-")
     assert done.returncode == 0, done.stderr
@@ -267,8 +267,8 @@ def test_large_pictures_are_drawn_smaller(trained: Path, tmp_path: Path) -> None
 
 
 def test_training_time_counts_all_sessions(parts: Path, tmp_path: Path) -> None:
-    whycam.train(parts, out=tmp_path / "run", epochs=2)
-    run = whycam.train(parts, out=tmp_path / "run", epochs=3, resume=True)
+    whycam.train(parts, out=tmp_path / "run", recipe="classic", epochs=2)
+    run = whycam.train(parts, out=tmp_path / "run", recipe="classic", epochs=3, resume=True)
     history = run_folder.read_history(tmp_path / "run")
     assert run.detector.card.training.seconds == pytest.approx(sum(item.seconds for item in history), abs=0.01)
 
@@ -277,7 +277,7 @@ def test_copies_across_the_split_are_told(tmp_path: Path) -> None:
     data = make_parts(tmp_path / "data", n_normal=6, n_anomalous=6)
     for number in range(20):
         shutil.copy(data / "normal" / "normal-000.png", data / "normal" / f"copy-{number}.png")
-    run = whycam.train(data, out=tmp_path / "run", epochs=1)
+    run = whycam.train(data, out=tmp_path / "run", recipe="classic", epochs=1)
     assert any("cop" in note for note in run.data.notes)
 
 
@@ -295,7 +295,7 @@ class _Notes:
 
 def test_progress_always_shows_the_loss(parts: Path, tmp_path: Path) -> None:
     progress = _Notes()
-    whycam.train(parts, out=tmp_path / "run", epochs=2, progress=progress)
+    whycam.train(parts, out=tmp_path / "run", recipe="classic", epochs=2, progress=progress)
     trained = [note for note in progress.notes if note.startswith("epoch")]
     assert len(trained) == 2 * 4
     assert all("loss 0." in note for note in trained)

@@ -11,14 +11,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.special import expit
 
 import whycam
 from tests.conftest import make_parts
 from tests.networks.fakes import fake_network
+from whycam.data.feature_cache import FeatureCache
 from whycam.data.images import decode, resize
 from whycam.detector import Detector
-from whycam.errors import DataError, ImageError, OptionError, RunError
+from whycam.errors import DataError, ImageError, OptionError, RunError, one_of
 from whycam.explain.placement import combined_grid
+from whycam.training.recipe import RECIPES
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -36,15 +39,52 @@ def test_a_run_folder_holds_what_is_promised(trained: Path) -> None:
     assert card["threshold"]["value"] == 0.5
     assert "midpoint" in card["threshold"]["rule"]
     assert (card["data"]["n_train"], card["data"]["n_test"]) == (30, 10)
+    assert card["training"]["choices"] == []
     assert [row["epoch"] for row in rows(trained / "history.csv")] == ["1", "2"]
 
 
-def test_predictions_agree_with_samples_and_metrics(trained: Path) -> None:
-    samples = {row["file"]: row for row in rows(trained / "samples.csv")}
-    predictions = rows(trained / "predictions.csv")
+def test_the_default_recipe_says_what_it_is_and_what_it_chose(trained_default: Path) -> None:
+    card = json.loads((trained_default / "card.json").read_text())
+    assert (card["schema"], card["training"]["recipe"], card["model"]["score"]) == (2, "default", "probability")
+    assert card["model"]["pooled"]["backbone"] == "efficientnet-lite0"
+    assert len(card["training"]["choices"]) >= 3
+    page = (trained_default / "report.html").read_text("utf-8")
+    for choice in card["training"]["choices"]:
+        assert choice in page
+    assert "When it says 80 %" in page.replace("\N{NO-BREAK SPACE}", " ")
+    assert (trained_default / "plots" / "reliability.png").exists()
+    metrics = json.loads((trained_default / "metrics.json").read_text())["test"]
+    # A bright blot on a grey part is what anybody can see.
+    assert metrics["auroc"]["value"] > 0.9
+    assert metrics["brier"]["value"] < metrics["constant"]["brier"]
+
+
+def test_a_model_that_knows_normal_images_only_is_reported_as_such(parts: Path, tmp_path: Path) -> None:
+    lines = ["file,target,split,group"]
+    for name, target, n_train in (("normal", 0, 14), ("anomalous", 1, 6)):
+        for number, path in enumerate(sorted((parts / name).iterdir())):
+            train = number < n_train
+            # All anomalous training images show one part, so that they cannot be cross-validated.
+            group = "part 7" if train and target else ""
+            lines.append(f"{path},{target},{'train' if train else 'test'},{group}")
+    (tmp_path / "few.csv").write_text("\n".join(lines))
+    run = whycam.train(tmp_path / "few.csv", out=tmp_path / "run", symmetry="none", device="cpu")
+    training = run.detector.card.training
+    assert (training.epochs_planned, rows(tmp_path / "run" / "history.csv")) == (0, [])
+    assert any("knows normal images only" in choice for choice in training.choices)
+    page = (tmp_path / "run" / "report.html").read_text("utf-8")
+    assert "its scores were never calibrated" in page
+    assert not (tmp_path / "run" / "plots" / "training_curve.png").exists()
+    assert run.evaluation.test.auroc.value > 0.8
+    assert whycam.evaluate(tmp_path / "run").evaluation == run.evaluation
+
+
+def test_predictions_agree_with_samples_and_metrics(either: Path) -> None:
+    samples = {row["file"]: row for row in rows(either / "samples.csv")}
+    predictions = rows(either / "predictions.csv")
     assert {row["file"] for row in predictions} == set(samples)
     assert all(row["split"] == samples[row["file"]]["split"] for row in predictions)
-    metrics = json.loads((trained / "metrics.json").read_text())
+    metrics = json.loads((either / "metrics.json").read_text())
     for split in ("train", "test"):
         mine = [row for row in predictions if row["split"] == split]
         targets = np.array([float(row["target"]) for row in mine])
@@ -60,20 +100,38 @@ def test_predictions_agree_with_samples_and_metrics(trained: Path) -> None:
 
 
 def test_training_again_gives_the_same_bits(parts: Path, trained: Path, tmp_path: Path) -> None:
-    whycam.train(parts, out=tmp_path / "again", epochs=2, device="cpu")
+    whycam.train(parts, out=tmp_path / "again", recipe="classic", epochs=2, device="cpu")
     for name in ("model.safetensors", "samples.csv", "predictions.csv", "metrics.json"):
         assert (tmp_path / "again" / name).read_bytes() == (trained / name).read_bytes()
 
 
-def test_a_loaded_detector_gives_the_recorded_scores(parts: Path, trained: Path) -> None:
-    detector = whycam.load(trained)
-    recorded = rows(trained / "predictions.csv")
+def test_the_default_recipe_again_gives_the_same_bits_from_the_features_on_disk(
+    parts: Path, trained_default: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FeatureCache, "add", lambda *_: pytest.fail("these features are on disk"))
+    whycam.train(parts, out=tmp_path / "again", device="cpu")
+    for name in ("model.safetensors", "samples.csv", "predictions.csv", "metrics.json"):
+        assert (tmp_path / "again" / name).read_bytes() == (trained_default / name).read_bytes()
+
+
+def test_scores_of_pixels_are_the_recorded_ones_to_the_bit(parts: Path, trained_default: Path) -> None:
+    recorded = {row["file"]: row for row in rows(trained_default / "predictions.csv")}
+    scored = list(whycam.score(trained_default, parts))
+    assert {item.file for item in scored} == set(recorded)
+    for item in scored:
+        assert (repr(item.score), item.verdict) == (recorded[item.file]["score"], recorded[item.file]["verdict"])
+
+
+def test_a_loaded_detector_gives_the_recorded_scores(parts: Path, either: Path) -> None:
+    detector = whycam.load(either)
+    recorded = rows(either / "predictions.csv")
     scores = list(detector.score(parts / row["file"] for row in recorded))
     np.testing.assert_allclose(scores, [float(row["score"]) for row in recorded], atol=1e-5)
 
 
-def test_an_inspection_adds_up_for_paths_and_arrays_alike(parts: Path, trained: Path) -> None:
-    detector = whycam.load(trained)
+def test_an_inspection_adds_up_for_paths_and_arrays_alike(parts: Path, either: Path) -> None:
+    detector = whycam.load(either)
+    classic = detector.card.training.recipe == "classic"
     path = next((parts / "anomalous").iterdir())
     from_path, from_text, from_array = (
         detector.inspect(path),
@@ -82,9 +140,9 @@ def test_an_inspection_adds_up_for_paths_and_arrays_alike(parts: Path, trained: 
     )
     for result in (from_path, from_text, from_array):
         assert result.evidence.sum() + result.intercept == pytest.approx(result.logit, abs=1e-5)
-        assert result.score == result.logit
+        assert result.score == pytest.approx(result.logit if classic else expit(result.logit), abs=1e-6)
         assert result.verdict == ("anomalous" if result.score >= 0.5 else "normal")
-        assert result.heatmap.shape == result.evidence.shape == (77, 77)
+        assert result.heatmap.shape == result.evidence.shape == ((77, 77) if classic else (38, 38))
         np.testing.assert_array_equal(result.heatmap, from_path.heatmap)
         assert result.exhibit.heatmap.shape == (64, 64)
         assert all(segment.mask.shape == (64, 64) for segment in result.segments)
@@ -92,8 +150,8 @@ def test_an_inspection_adds_up_for_paths_and_arrays_alike(parts: Path, trained: 
     assert detector.inspect(rgb).score == pytest.approx(from_path.score, abs=1e-5)
 
 
-def test_batches_agree_with_single_images(parts: Path, trained: Path) -> None:
-    detector = whycam.load(trained)
+def test_batches_agree_with_single_images(parts: Path, either: Path) -> None:
+    detector = whycam.load(either)
     paths = sorted((parts / "normal").iterdir())[:20]
     together = list(detector.inspect_all(paths))
     for path, result in list(zip(paths, together, strict=True))[::7]:
@@ -155,17 +213,19 @@ def test_wrong_arrays_are_refused(trained: Path) -> None:
         detector.inspect("nowhere.png")
 
 
-def test_evaluating_again_changes_nothing(trained: Path, tmp_path: Path) -> None:
+def test_evaluating_again_changes_nothing(either: Path, tmp_path: Path) -> None:
     copy = tmp_path / "run"
-    shutil.copytree(trained, copy)
+    shutil.copytree(either, copy)
     whycam.evaluate(copy)
     for name in ("metrics.json", "predictions.csv"):
-        assert (copy / name).read_bytes() == (trained / name).read_bytes()
+        assert (copy / name).read_bytes() == (either / name).read_bytes()
+    for folder in ("plots", "gallery"):
+        assert {path.name for path in (copy / folder).iterdir()} == {path.name for path in (either / folder).iterdir()}
 
 
-def test_other_data_are_all_tested_on(trained: Path, tmp_path: Path) -> None:
+def test_other_data_are_all_tested_on(either: Path, tmp_path: Path) -> None:
     other = make_parts(tmp_path / "other", n_normal=5, n_anomalous=4, seed=99)
-    run = whycam.evaluate(trained, other, out=tmp_path / "evaluation")
+    run = whycam.evaluate(either, other, out=tmp_path / "evaluation")
     assert run.evaluation.train is None
     assert (run.evaluation.test.n, run.evaluation.test.n_anomalous) == (9, 4)
     assert json.loads((tmp_path / "evaluation" / "metrics.json").read_text())["train"] is None
@@ -182,7 +242,7 @@ def test_images_trained_on_are_no_test(parts: Path, trained: Path, tmp_path: Pat
 
 def test_changed_or_missing_images_are_named(tmp_path: Path) -> None:
     data = make_parts(tmp_path / "data", n_normal=6, n_anomalous=6)
-    whycam.train(data, out=tmp_path / "run", epochs=1)
+    whycam.train(data, out=tmp_path / "run", recipe="classic", epochs=1)
     (data / "normal" / "normal-002.png").unlink()
     shutil.copy(data / "normal" / "normal-001.png", data / "normal" / "normal-003.png")
     with pytest.raises(RunError, match=r"1 of the images .* are gone .* normal/normal-002\.png"):
@@ -197,9 +257,9 @@ def test_unreadable_files_are_skipped_by_name_or_fatal(tmp_path: Path) -> None:
     (data / "normal" / "empty.png").touch()
     (data / "normal" / "notes.txt").write_text("not an image")
     with pytest.raises(DataError, match=r"normal/empty\.png: the file is empty"):
-        whycam.train(data, out=tmp_path / "strict", epochs=1, strict=True)
+        whycam.train(data, out=tmp_path / "strict", recipe="classic", epochs=1, strict=True)
     assert not (tmp_path / "strict").exists()
-    whycam.train(data, out=tmp_path / "run", epochs=1)
+    whycam.train(data, out=tmp_path / "run", recipe="classic", epochs=1)
     card = json.loads((tmp_path / "run" / "card.json").read_text())["data"]
     assert card["skipped"] == [{"file": "normal/empty.png", "reason": "the file is empty"}]
     assert card["n_other_files"] == 1
@@ -210,7 +270,7 @@ def test_too_few_readable_images_stop_before_anything_is_written(tmp_path: Path)
     data = make_parts(tmp_path / "data", n_normal=6, n_anomalous=4)
     (data / "anomalous" / "anomalous-001.png").write_bytes(b"damaged")
     with pytest.raises(DataError, match="Only 3 anomalous images"):
-        whycam.train(data, out=tmp_path / "run", epochs=1)
+        whycam.train(data, out=tmp_path / "run", recipe="classic", epochs=1)
     assert not (tmp_path / "run").exists()
 
 
@@ -230,7 +290,7 @@ def test_overwriting_waits_until_the_data_are_known_to_be_good(trained: Path, tm
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"recipe": "clasic"}, "`recipe` must be classic, got 'clasic' instead."),
+        ({"recipe": "clasic"}, one_of("recipe", tuple(RECIPES), "clasic")),
         ({"epochs": 0}, "`epochs` must be 1 or more, got 0 instead."),
         ({"test_share": 1.0}, "`test_share` must be above 0 and below 1, got 1.0 instead."),
         ({"device": "gpu"}, "`device` must be auto, cpu or cuda, got 'gpu' instead."),

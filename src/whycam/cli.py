@@ -37,6 +37,9 @@ Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Stop where a file cannot be read, instead of skipping it.")]
 Epochs = Annotated[int | None, typer.Option(help="Instead of the recipe's number of epochs.")]
+Budget = Annotated[
+    str | None, typer.Option(help="A time such as 90s, 20m or 1h: take what fits into it on this machine, as measured.")
+]
 Seed = Annotated[int, typer.Option(help="Decides split, first weights and order; the same seed, the same weights.")]
 TestShare = Annotated[float, typer.Option(help="Share of the images to test on, where the data bring no split.")]
 Symmetry = Annotated[
@@ -51,6 +54,7 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier
 def demo(
     out: Annotated[Path, typer.Option(help="The run folder to write.")] = Path("runs/demo"),
     epochs: Epochs = None,
+    budget: Budget = None,
     seed: Seed = 0,
     device: Device = "auto",
     resume: Resume = False,
@@ -68,6 +72,7 @@ def demo(
         as_json,
         out=out,
         epochs=epochs,
+        budget=budget,
         seed=seed,
         device=device,
         resume=resume,
@@ -79,8 +84,11 @@ def demo(
 def train(
     data: Data,
     out: Annotated[Path, typer.Option(help="The run folder to write.")],
-    recipe: Annotated[str, typer.Option(help="A complete training configuration: default or classic.")] = "default",
+    recipe: Annotated[
+        str | None, typer.Option(help="A complete training configuration: default, finetune or classic.")
+    ] = None,
     epochs: Epochs = None,
+    budget: Budget = None,
     seed: Seed = 0,
     test_share: TestShare = 0.25,
     symmetry: Symmetry = "auto",
@@ -98,6 +106,7 @@ def train(
         out=out,
         recipe=recipe,
         epochs=epochs,
+        budget=budget,
         seed=seed,
         test_share=test_share,
         symmetry=symmetry,
@@ -204,7 +213,7 @@ def main() -> None:
         where = printable(error.filename) if isinstance(error.filename, str) else "A file"
         _fail(f"{where}: {error.strerror or error}. Check space, permissions and the path.")
     if code == _INTERRUPTED:
-        resumable = sys.argv[1:2] in (["train"], ["demo"])
+        resumable = sys.argv[1:2] in (["train"], ["demo"]) and not any(a.startswith("--budget") for a in sys.argv)
         how = " What is finished is kept: the same command with --resume goes on from there." if resumable else ""
         sys.stderr.write(f"whycam: stopped.{how}\n")
     raise SystemExit(code if isinstance(code, int) else 0)
@@ -222,6 +231,7 @@ def _report(run: Run, as_json: bool) -> None:
     card = run.detector.card
     terminal = _terminal(as_json)
     terminal.data(run.data)
+    terminal.choices(card.training)
     if card.training.interrupted:
         done, planned = card.training.epochs_done, card.training.epochs_planned
         terminal.say(f"Stopped   after {done} of {planned} epochs; --resume goes on from there.")

@@ -1,7 +1,8 @@
-"""Pooled features of a data set's images: each computed once, kept on disk by content, and read by row."""
+"""What a backbone makes of a data set's images: each computed once, kept on disk by content, and read by row."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from importlib.metadata import version
 
 import numpy as np
@@ -11,15 +12,19 @@ from torch import Tensor
 
 from whycam.data.cache import PixelCache
 from whycam.data.feature_cache import FeatureCache, open_features
+from whycam.data.pack import CAP_VARIABLE, cap_bytes
+from whycam.errors import OptionError
 from whycam.networks.backbone import Backbone
 from whycam.networks.device import as_input
 from whycam.networks.engine import engine_for
-from whycam.networks.heads import pool
+from whycam.networks.heads import pool_all
 from whycam.networks.views import NAMES, turn
 from whycam.progress import SILENT, Progress
 from whycam.types import Floats
 
 Rows = npt.NDArray[np.integer]
+Views = npt.NDArray[np.integer]
+"""A number of `networks.views` for each row."""
 
 _BATCH = 32
 _CHUNK = 256
@@ -27,13 +32,18 @@ _HELD_BYTES = 1 << 29
 """A view whose features need no more memory than this is held; others are read from disk as they are wanted."""
 
 
-class Features:
-    """The pooled features of a backbone for the images of a pixel cache, in any of the views.
+class _Stored(ABC):
+    """Rows of numbers for the images of a pixel cache, in any of the views.
 
     What a file holds decides, not its name: with the same weights, size and view, an image is never computed twice.
     """
 
-    def __init__(self, backbone: Backbone, pixels: PixelCache, *, device: torch.device) -> None:
+    _kind: str
+    """For people."""
+    _pooled: str
+    """For the key."""
+
+    def __init__(self, backbone: Backbone, pixels: PixelCache, *, width: int, device: torch.device) -> None:
         self._backbone = backbone.to(device).eval()
         self._device = device
         self._engine = engine_for(backbone) if device.type == "cpu" else None
@@ -41,12 +51,14 @@ class Features:
         self._digests = np.array([pixels.digests[file] for file in pixels.files])
         self._weights = backbone.weights_digest
         self._caches: dict[int, FeatureCache] = {}
-        self._held: dict[int, Floats] = {}
-        self._known: dict[int, npt.NDArray[np.bool_]] = {}
-        self.width = 2 * sum(backbone.channels)
+        self.width = width
+
+    @abstractmethod
+    def _computed(self, images: Tensor) -> Tensor:
+        """(n, width) on the device, from images of one view."""
 
     def compute(self, views: tuple[int, ...], rows: Rows, *, progress: Progress = SILENT) -> None:
-        """Make sure that the features of these rows are on disk, for each of the views."""
+        """Make sure that the numbers of these rows are on disk, for each of the views."""
         for view in views:
             cache = self._cache(view)
             wanted = set(cache.missing(self._digests[rows].tolist()))
@@ -54,15 +66,47 @@ class Features:
             todo = sorted(first_of[digest] for digest in wanted)
             if not todo:
                 continue
-            with progress.bar(f"computing features, image {NAMES[view]}", len(todo)) as bar:
+            with progress.bar(f"computing {self._kind}, image {NAMES[view]}", len(todo)) as bar:
                 for first in range(0, len(todo), _CHUNK):
                     chunk = np.array(todo[first : first + _CHUNK])
                     parts = []
                     for begin in range(0, len(chunk), _BATCH):
                         batch = chunk[begin : begin + _BATCH]
-                        parts.append(self._pooled(batch, view))
+                        parts.append(self._of_rows(batch, view))
                         bar.advance(len(batch))
                     cache.add(self._digests[chunk].tolist(), np.concatenate(parts))
+
+    def _of_rows(self, rows: Rows, view: int) -> Floats:
+        with torch.no_grad():
+            values: Floats = self._computed(turn(as_input(self._pixels.read(rows), self._device), view)).cpu().numpy()
+        return values
+
+    def _cache(self, view: int) -> FeatureCache:
+        if view not in self._caches:
+            key = {
+                "backbone": self._backbone.name,
+                "weights": self._weights,
+                "taps": list(self._backbone.taps),
+                "view": view,
+                "size_hw": list(self._pixels.size_hw),
+                "pillow": version("pillow"),
+                "pooled": self._pooled,
+                "engine": self._device.type if self._engine is None else "onnxruntime",
+            }
+            self._caches[view] = open_features(key, self.width)
+        return self._caches[view]
+
+
+class Features(_Stored):
+    """The pooled features of a backbone: every mean over the cells, then every maximum."""
+
+    _kind = "features"
+    _pooled = "means, maxima"
+
+    def __init__(self, backbone: Backbone, pixels: PixelCache, *, device: torch.device) -> None:
+        super().__init__(backbone, pixels, width=2 * sum(backbone.channels), device=device)
+        self._held: dict[int, Floats] = {}
+        self._known: dict[int, npt.NDArray[np.bool_]] = {}
 
     def read(self, views: tuple[int, ...], rows: Rows) -> Tensor:
         """Features (V, n, D) of rows that were computed before: every mean, then every maximum."""
@@ -82,28 +126,44 @@ class Features:
         values: Floats = self._held[view][rows]
         return values
 
-    def _cache(self, view: int) -> FeatureCache:
-        if view not in self._caches:
-            key = {
-                "backbone": self._backbone.name,
-                "weights": self._weights,
-                "taps": list(self._backbone.taps),
-                "view": view,
-                "size_hw": list(self._pixels.size_hw),
-                "pillow": version("pillow"),
-                "pooled": "means, maxima",
-                "engine": self._device.type if self._engine is None else "onnxruntime",
-            }
-            self._caches[view] = open_features(key, self.width)
-        return self._caches[view]
+    def _computed(self, images: Tensor) -> Tensor:
+        if self._engine is not None:
+            return torch.cat(self._engine.pooled(images), dim=1)
+        return pool_all(self._backbone(images))
 
-    def _pooled(self, rows: Rows, view: int) -> Floats:
-        images = turn(as_input(self._pixels.read(rows), self._device), view)
-        with torch.no_grad():
-            if self._engine is not None:
-                means, maxima = self._engine.pooled(images)
-            else:
-                layers = [pool(maps)[:2] for maps in self._backbone(images)]
-                means, maxima = (torch.cat(parts, dim=1) for parts in zip(*layers, strict=True))
-        values: Floats = torch.cat([means, maxima], dim=1).cpu().numpy()
-        return values
+
+class Maps(_Stored):
+    """The whole maps of a backbone's one tap, for square images."""
+
+    _kind = "maps"
+    _pooled = "no"
+
+    def __init__(self, backbone: Backbone, pixels: PixelCache, *, device: torch.device) -> None:
+        """ValueError where the backbone has more than one tap, or the images are not square."""
+        if len(backbone.taps) != 1 or len(set(pixels.size_hw)) != 1:
+            raise ValueError("`backbone` must have one tap, and `pixels` square images.")
+        (grid,) = backbone.grids(pixels.size_hw)
+        self.shape = (*backbone.channels, grid.height, grid.width)
+        super().__init__(backbone, pixels, width=int(np.prod(self.shape)), device=device)
+
+    def compute(self, views: tuple[int, ...], rows: Rows, *, progress: Progress = SILENT) -> None:
+        """As for features; OptionError where the disk cache may not become large enough to hold all of them."""
+        needed = 4 * self.width * len(set(self._digests[rows].tolist())) * len(views)
+        if needed > cap_bytes():
+            raise OptionError(
+                f"`{CAP_VARIABLE}` must be at least {needed / 1e9:.1f} to fine-tune on so many images, "
+                f"got {cap_bytes() / 1e9:g} instead: set it higher, or train with --recipe default."
+            )
+        super().compute(views, rows, progress=progress)
+
+    def read(self, views: Views, rows: Rows) -> Tensor:
+        """The maps (n, K, h, w) of rows that were computed before, each in its own view of `views` (n,)."""
+        values = np.empty((len(rows), self.width), dtype=np.float32)
+        for view in np.unique(views).tolist():
+            chosen = views == view
+            values[chosen] = self._cache(view).read(self._digests[rows[chosen]].tolist())
+        return torch.from_numpy(values).view(len(rows), *self.shape)
+
+    def _computed(self, images: Tensor) -> Tensor:
+        (maps,) = self._backbone(images) if self._engine is None else self._engine(images)
+        return maps.flatten(1).contiguous()

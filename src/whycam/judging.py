@@ -18,6 +18,7 @@ from whycam.detector import BATCH, Detector, batches
 from whycam.errors import DataError, ImageError
 from whycam.evaluation.curves import curves
 from whycam.evaluation.evaluate import evaluate, to_json
+from whycam.evaluation.reliability import reliability
 from whycam.progress import Progress
 from whycam.report.contents import ReportInput
 from whycam.report.page import write_report
@@ -91,6 +92,7 @@ def judge(
         test=test,
         train_curves=None if train is None else curves(train),
         test_curves=curves(test),
+        reliability=reliability(test, seed=card.training.seed) if probabilities else None,
         exhibits=exhibits,
         created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )

@@ -20,6 +20,9 @@ class Progress(Protocol):
     def bar(self, what: str, total: int) -> AbstractContextManager[Bar]:
         """A bar for `total` steps of `what`, closed when the context ends."""
 
+    def say(self, text: str) -> None:
+        """A sentence that people should read before the work goes on."""
+
 
 class _SilentBar:
     def advance(self, steps: int = 1, note: str = "") -> None:
@@ -33,6 +36,9 @@ class SilentProgress:
     def bar(self, what: str, total: int) -> Iterator[Bar]:
         """A bar that draws nothing."""
         yield _SilentBar()
+
+    def say(self, text: str) -> None:
+        """Nothing."""
 
 
 SILENT: Progress = SilentProgress()

@@ -16,11 +16,14 @@ from rich.progress import (
 from rich.progress import Progress as RichProgress
 from rich.table import Table
 
-from whycam.card import DataCard
+from whycam.card import DataCard, TrainingCard
 from whycam.errors import printable
 from whycam.progress import Bar
 from whycam.report.words import estimate, images, mistakes_sentence, number, share, standing, verdict_sentence
 from whycam.types import Evaluation, Metrics
+
+_WIDEST = 110
+"""No table of figures is wider, in letters."""
 
 
 class _RichBar:
@@ -53,6 +56,10 @@ class TerminalProgress:
         with RichProgress(*columns, console=self._console) as progress:
             yield _RichBar(progress, progress.add_task(what, total=total, note=""))
 
+    def say(self, text: str) -> None:
+        """The sentence as it is, on standard error."""
+        self._console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
+
 
 class Terminal:
     """Prints results for people, or nothing where the caller wants JSON."""
@@ -78,6 +85,11 @@ class Terminal:
         if card.n_other_files:
             self.say(f"Left out  {card.n_other_files} files that are not images")
 
+    def choices(self, card: TrainingCard) -> None:
+        """What the training chose by itself, and why; nothing where it chose nothing."""
+        for choice in card.choices:
+            self.say(f"Chosen    {choice}")
+
     def evaluation(self, evaluation: Evaluation) -> None:
         """The table of figures beside the best constant, and the verdict on the model in words."""
         sets = [("test", evaluation.test)]
@@ -88,12 +100,13 @@ class Terminal:
         for name, metrics in sets:
             table.add_column(f"{name}, n = {metrics.n}", no_wrap=True)
             table.add_column("constant", no_wrap=True)
-        for title, row in _rows():
+        probabilities = evaluation.test.brier.value is not None
+        for title, row in _rows(probabilities=probabilities):
             table.add_row(title, *(cell for _, metrics in sets for cell in row(metrics)))
-        self._console.print(table)
-        self.say(
-            "In brackets 95 % intervals; MAE is the mean absolute error; `constant` is the best constant's figure."
-        )
+        # A figure cut off is worse than a line that the terminal breaks.
+        self._console.print(table, width=max(self._console.width, _WIDEST), crop=False)
+        errors = "MAE is the mean absolute error" + (", Brier the mean squared error" if probabilities else "")
+        self.say(f"In brackets 95 % intervals; {errors}; `constant` is the best constant's figure.")
         self.say()
         self.say(verdict_sentence(evaluation))
         self.say(mistakes_sentence(evaluation.test))
@@ -101,9 +114,11 @@ class Terminal:
         self.say(f"Threshold {number(evaluation.threshold.value)} ({evaluation.threshold.rule}).")
 
 
-def _rows() -> tuple[tuple[str, Callable[[Metrics], tuple[str, str]]], ...]:
+def _rows(*, probabilities: bool) -> tuple[tuple[str, Callable[[Metrics], tuple[str, str]]], ...]:
+    brier = ("Brier", lambda m: (estimate(m.brier), number(m.constant.brier)))
     return (
         ("MAE", lambda m: (estimate(m.mae), number(m.constant.mae))),
+        *((brier,) if probabilities else ()),
         ("accuracy", lambda m: (estimate(m.accuracy, as_share=True), f"{share(m.constant.accuracy)} %")),
         ("AUROC", lambda m: (estimate(m.auroc), "0.5")),
         ("recall", lambda m: (estimate(m.recall, as_share=True), "")),

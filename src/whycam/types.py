@@ -92,6 +92,16 @@ class Dataset:
 
 
 @dataclass(frozen=True, slots=True)
+class Fewest:
+    """The fewest images of each class that a recipe can do with: altogether, and among those to train on."""
+
+    normal: int = 4
+    anomalous: int = 4
+    train_normal: int = 1
+    train_anomalous: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class EpochRecord:
     """One line of history.csv."""
 
@@ -122,6 +132,8 @@ class Constant:
     """With the median target as every image's score."""
     accuracy: float
     """With the commoner class as every image's verdict."""
+    brier: float
+    """With the mean target as every image's score: the mean squared error of the best constant probability."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +208,32 @@ class Curves:
     true_positive_rate: Floats
     recall: Floats
     precision: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class ReliabilityBin:
+    """Images with scores of about one size."""
+
+    n: int
+    score: float
+    """Their mean score."""
+    share: float
+    """The share of them that is anomalous (target > 0.5)."""
+    low: float
+    high: float
+    """95 % interval of that share."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reliability:
+    """How far scores can be taken at their word as probabilities, on one set of images."""
+
+    bins: tuple[ReliabilityBin, ...]
+    """About equally many images each, the lowest scores first."""
+    error: float
+    """Expected calibration error: how far score and share lie apart on average, in [0, 1]."""
+    error_by_chance: float
+    """What the error would be on average if every score were exactly right: few images never agree perfectly."""
 
 
 # ---------------------------------------------------------------- explanation

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from whycam import run_folder
+from whycam.budget import parse_duration, within
 from whycam.bundle import describe_data, make_card, save_bundle
 from whycam.card import DataCard
 from whycam.data.cache import PixelCache, open_pixels
@@ -14,7 +16,7 @@ from whycam.data.copies import copies_notes
 from whycam.data.samples import check_classes, open_dataset, open_unlabelled
 from whycam.data.split import check_split_options, split_samples
 from whycam.detector import Detector
-from whycam.errors import DataError, RunError, printable
+from whycam.errors import DataError, OptionError, RunError, printable
 from whycam.evaluation.threshold import midpoint
 from whycam.fitting.fit import fit
 from whycam.fitting.plan import fingerprint, plan
@@ -23,7 +25,7 @@ from whycam.judging import heatmap_scale, judge
 from whycam.networks.device import pick_device
 from whycam.progress import SILENT, Progress
 from whycam.streaming import explain_images, folder_names, score_images
-from whycam.training.recipe import choose_recipe
+from whycam.training.recipe import DEFAULT, choose_recipe
 from whycam.types import Dataset, Evaluation, Scored, Skipped
 
 
@@ -42,7 +44,8 @@ def train(
     data: str | Path | Dataset,
     *,
     out: str | Path,
-    recipe: str = "default",
+    recipe: str | None = None,
+    budget: str | None = None,
     epochs: int | None = None,
     seed: int = 0,
     test_share: float = 0.25,
@@ -59,7 +62,9 @@ def train(
     Args:
         data: a folder, a CSV file (both as described in the documentation), or samples already found.
         out: the run folder; new or empty unless `resume` or `overwrite`.
-        recipe: name of the training configuration.
+        recipe: name of the training configuration: `default` where there is none, or what the budget allows.
+        budget: a time such as `90s`, `20m` or `1h`: chooses what fits into it on this machine, as measured, from the
+            call to the end of the report. What else is given stays as it is. Not with `resume`.
         epochs: instead of the recipe's number.
         seed: decides the split, the first weights and the order of images; the same seed gives the same weights.
         test_share: of the images, where the data bring no split of their own; above 0 and below 1.
@@ -75,26 +80,58 @@ def train(
         DataError, OptionError, RunError: the text says what is wrong and what to do.
         KeyboardInterrupt: Ctrl-C before the first epoch was finished; later, the run is finished with what is there.
     """
-    chosen = choose_recipe(recipe, epochs=epochs, symmetry=symmetry, backbone=backbone)
+    began = time.monotonic()
+    chosen = choose_recipe(recipe or DEFAULT.name, epochs=epochs, symmetry=symmetry, backbone=backbone)
+    seconds = None if budget is None else parse_duration(budget)
+    if seconds is not None and resume:
+        raise OptionError("`budget` must be left out with `resume`: how fast the machine is may have changed.")
     check_split_options(test_share, seed=seed)
     pick_device(device)
     folder = Path(out)
     run_folder.check_writable(folder, resume=resume, overwrite=overwrite)
     found = data if isinstance(data, Dataset) else open_dataset(data)
-    check_classes(found)
+    check_classes(found, chosen.fewest)
     _check_apart(folder, found)
+    told: tuple[str, ...] = ()
+    deadline = None
+    if seconds is not None:
+        choice = within(
+            seconds,
+            found,
+            recipe,
+            epochs=epochs,
+            symmetry=symmetry,
+            backbone=backbone,
+            test_share=test_share,
+            device=device,
+            began=began,
+        )
+        chosen, told = choice.recipe, choice.sentences
+        deadline = began + seconds - choice.after
+        for sentence in told:
+            progress.say(sentence)
     dataset, pixels = _readable(found, chosen.size_hw, strict=strict, progress=progress)
-    check_classes(dataset)
-    dataset, how = split_samples(dataset, test_share, seed=seed)
+    check_classes(dataset, chosen.fewest)
+    dataset, how = split_samples(dataset, test_share, seed=seed, fewest=chosen.fewest)
     dataset = replace(dataset, notes=dataset.notes + copies_notes(dataset, pixels.digests))
     planned, checkpoint = plan(folder, dataset, pixels, chosen, seed=seed, device=device, resume=resume)
     with run_folder.held(folder):
         run_folder.check_writable(folder, resume=resume, overwrite=overwrite)
         run_folder.start(folder, overwrite=overwrite)
         run_folder.write_samples(folder, dataset, pixels.digests)
-        fitted = fit(folder, dataset, pixels, chosen, planned=planned, checkpoint=checkpoint, progress=progress)
+        fitted = fit(
+            folder,
+            dataset,
+            pixels,
+            chosen,
+            planned=planned,
+            checkpoint=checkpoint,
+            progress=progress,
+            deadline=deadline,
+        )
         described = describe_data(dataset, fingerprint=planned.fingerprint, split=how)
-        card = make_card(fitted.network, fitted.card, described, threshold=midpoint(), size_hw=chosen.size_hw)
+        training = replace(fitted.card, choices=told + fitted.card.choices)
+        card = make_card(fitted.network, training, described, threshold=midpoint(), size_hw=chosen.size_hw)
         scale = heatmap_scale(Detector(fitted.network, card, device=device), dataset, pixels, progress=progress)
         card = replace(card, heatmap=replace(card.heatmap, scale=scale))
         detector = Detector(fitted.network, card, device=device)

@@ -10,7 +10,7 @@ import pytest
 
 from whycam.data.samples import check_classes, open_dataset, open_unlabelled
 from whycam.errors import DataError
-from whycam.types import Dataset, Sample, Skipped
+from whycam.types import Dataset, Fewest, Sample, Skipped
 
 
 def grow(root: Path, *files: str) -> Path:
@@ -126,14 +126,25 @@ def of(n_normal: int, n_anomalous: int) -> Dataset:
 
 
 def test_check_classes() -> None:
-    check_classes(of(4, 4))
+    check_classes(of(4, 4), Fewest())
     rest = "at least 4 are needed to train and to test; add"
     with pytest.raises(DataError) as caught:
-        check_classes(of(1, 0))
+        check_classes(of(1, 0), Fewest())
     assert caught.value.problems == (
         f"Only 1 normal image in photos: {rest} normal images.",
         f"No anomalous image in photos: {rest} anomalous images.",
     )
     with pytest.raises(DataError) as caught:
-        check_classes(of(9, 5).without((Skipped("10.png", "empty"), Skipped("11.png", "empty"))))
+        check_classes(of(9, 5).without((Skipped("10.png", "empty"), Skipped("11.png", "empty"))), Fewest())
     assert str(caught.value) == f"Only 3 anomalous images in photos (2 files skipped): {rest} anomalous images."
+
+
+def test_a_recipe_may_do_with_fewer() -> None:
+    fewest = Fewest(anomalous=1)
+    check_classes(of(4, 1), fewest)
+    with pytest.raises(DataError) as caught:
+        check_classes(of(3, 0), fewest)
+    assert caught.value.problems == (
+        "Only 3 normal images in photos: at least 4 are needed to train and to test; add normal images.",
+        "No anomalous image in photos: at least 1 is needed to test; add anomalous images.",
+    )

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from whycam.data.elpv import elpv_dataset
 from whycam.data.split import split_samples
 from whycam.errors import DataError, OptionError
-from whycam.types import Dataset, Sample, Split
+from whycam.types import Dataset, Fewest, Sample, Split
 
 BINS = (0.0, 0.25, 0.5, 0.75, 0.999999, 1.0)
 
@@ -195,3 +195,69 @@ def test_other_bad_input() -> None:
         split_samples(dataset(*[(0.0, None, None), (1.0, None, None)] * 4), 0.5, seed=-1)
     with pytest.raises(ValueError, match="unlabelled"):
         split_samples(dataset((None, None, None), (1.0, None, None)), 0.5, seed=0)
+
+
+NORMAL_IS_ENOUGH = Fewest(anomalous=1, train_normal=2, train_anomalous=0)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    n_normal=st.integers(4, 40), n_anomalous=st.integers(1, 12), share=st.floats(0.05, 0.45), seed=st.integers(0, 99)
+)
+def test_few_anomalies(n_normal: int, n_anomalous: int, share: float, seed: int) -> None:
+    data = dataset(*[(0.0, None, None)] * n_normal, *[(1.0, None, None)] * n_anomalous)
+    divided, _ = split_samples(data, share, seed=seed, fewest=NORMAL_IS_ENOUGH)
+    counts = Counter((sample.split, sample.anomalous) for sample in divided.samples)
+    assert counts["train", False] >= 2 and counts["test", False] >= 1 and counts["test", True] >= 1
+    assert (counts["train", True] == 0) == (n_anomalous == 1)
+    assert len(files_in_test(divided)) == max(round((n_normal + n_anomalous) * share), 2)
+    tested = f"Only {counts['test', True]} anomalous image"
+    assert any(note.startswith(tested) for note in divided.notes) == (counts["test", True] < 10)
+
+
+def test_the_only_anomaly_is_tested_on() -> None:
+    data = dataset(*[(0.0, None, None)] * 12, (1.0, None, None))
+    divided, _ = split_samples(data, 0.25, seed=0, fewest=NORMAL_IS_ENOUGH)
+    assert "00012.png" in files_in_test(divided)
+    assert divided.notes == (
+        "No anomalous image to learn from, as the only one is kept to test on: the model learns from normal images "
+        "only.",
+        "Only 1 anomalous image to test on: one found or missed changes the recall by 100 percentage points, so the "
+        "figures could be quite different on other anomalies.",
+    )
+    with pytest.raises(DataError, match="1 anomalous image cannot be divided"):
+        split_samples(data, 0.25, seed=0)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_only_anomalous_group_is_tested_on(seed: int) -> None:
+    rows = [(0.0, None, f"g{n // 2}") for n in range(12)] + [(1.0, None, "odd")] * 3 + [(0.0, None, "odd")]
+    divided, _ = split_samples(dataset(*rows), 0.4, seed=seed, fewest=NORMAL_IS_ENOUGH)
+    assert {sample.split for sample in divided.samples if sample.group == "odd"} == {"test"}
+    assert divided.notes[0].startswith("No anomalous image to learn from, as all 3 are kept to test on")
+    assert len(files_in_test(divided)) == 6
+
+
+def test_a_normal_image_must_be_left_to_learn_from() -> None:
+    with pytest.raises(DataError) as caught:
+        split_samples(dataset(*[(0.0, None, "g")] * 6, (1.0, None, "g")), 0.25, seed=0, fewest=NORMAL_IS_ENOUGH)
+    assert str(caught.value) == "0 normal images cannot be divided into train and test."
+    with pytest.raises(DataError) as caught:
+        split_samples(dataset(*[(0.0, None, None)] * 4, (1.0, None, None)), 0.9, seed=0, fewest=NORMAL_IS_ENOUGH)
+    assert str(caught.value) == (
+        "data: the split leaves 1 normal image to train on, and 2 are needed: give a smaller --test-share, or add "
+        "normal images."
+    )
+
+
+def test_a_given_split_may_have_no_anomaly_to_train_on() -> None:
+    rows = dataset(*[(0.0, None, None)] * 3, (1.0, None, None), split="train").samples
+    data = Dataset(Path("data"), "made up", (*rows[:3], replace(rows[3], split="test")))
+    divided, _ = split_samples(data, 0.25, seed=0, fewest=NORMAL_IS_ENOUGH)
+    assert divided.samples == data.samples
+    with pytest.raises(DataError) as caught:
+        split_samples(data, 0.25, seed=0)
+    assert str(caught.value) == "data: the given split has no anomalous image in train."
+    data = replace(data, samples=(rows[0], *(replace(sample, split="test") for sample in rows[1:])))
+    with pytest.raises(DataError, match=r"has only 1 normal image in train; at least 2 are needed\.$"):
+        split_samples(data, 0.25, seed=0, fewest=NORMAL_IS_ENOUGH)

@@ -24,12 +24,15 @@ def test_no_other_constant_is_better(targets: list[float], other: float) -> None
     constant = best_constant(values)
     assert constant.mae <= np.abs(values - other).mean() + 1e-12
     assert constant.accuracy == max(np.mean(values > 0.5), np.mean(values <= 0.5))
+    assert constant.brier <= ((values - other) ** 2).mean() + 1e-12
 
 
 def test_the_constant_of_a_known_set(predict: Predict) -> None:
     metrics = measured(predict([0, 0, 0, 0.33, 1], [0.5] * 5))
     assert metrics.constant.mae == pytest.approx(1.33 / 5)
     assert metrics.constant.accuracy == 0.8
+    assert metrics.constant.brier == pytest.approx(np.var([0, 0, 0, 0.33, 1]))
+    assert best_constant(np.array([1.0] + [0.0] * 9)).brier == pytest.approx(0.1 * 0.9)
 
 
 @pytest.mark.parametrize("score", [0.0, 0.25, 0.5, 0.499, 1.0, 7.0])
@@ -52,6 +55,19 @@ def test_a_good_model_beats_the_constant(predict: Predict) -> None:
     rng = np.random.default_rng(0)
     targets = np.arange(100) % 2
     assert measured(predict(targets, np.clip(rng.normal(0.2 + 0.6 * targets, 0.2), 0, 1))).beats_constant
+
+
+def test_honest_probabilities_of_a_rare_anomaly_beat_the_constant_by_their_brier_score(predict: Predict) -> None:
+    # 4 % are anomalous; of what gets 0.4, two in five are. No verdict changes, and `never` errs less on average.
+    scores = np.repeat([0.4, 0.0], [100, 900])
+    targets = (np.arange(1000) < 40).astype(float)
+    shown = predict(targets, scores)
+    assert not measured(shown).beats_constant
+    metrics = measure(shown, Threshold(0.5, "test"), probabilities=True)
+    assert metrics.mae.value > metrics.constant.mae
+    assert metrics.accuracy.value == metrics.constant.accuracy
+    assert metrics.brier.value < metrics.constant.brier
+    assert metrics.beats_constant
 
 
 def test_a_good_ranking_with_useless_scores_and_verdicts_does_not(predict: Predict) -> None:

@@ -63,7 +63,7 @@ def test_metrics_json_has_the_documented_shape(test_set: Predictions) -> None:
     ]
     assert {frozenset(found["test"][name]) for name in ("mae", "f1", "auroc", "brier")} == {frozenset(figure)}
     assert np.array(found["test"]["confusion_matrix"]).sum() == 40
-    assert set(found["test"]["constant"]) == {"mae", "accuracy"}
+    assert set(found["test"]["constant"]) == {"mae", "accuracy", "brier"}
     assert found["test"]["beats_constant"] is False
 
 

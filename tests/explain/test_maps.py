@@ -166,9 +166,14 @@ class PooledUnfolded(torch.nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         with torch.no_grad():
             tapped = self.network.backbone(images)
-        maps = [module(x.requires_grad_(True)) for module, x in zip(self.explained, tapped, strict=True)]
+        head = self.network.head
+        means = head.shift[: sum(head.channels)]
+        centres = [c[:, None, None] for c in torch.split(means, list(head.channels))]
+        # What is explained are the maps less their means over the training images.
+        centred = [(x - c).requires_grad_(True) for x, c in zip(tapped, centres, strict=True)]
+        maps = [module(x) for module, x in zip(self.explained, centred, strict=True)]
         pooled = torch.cat([x.mean((2, 3)) for x in maps] + [x.amax((2, 3)) for x in maps], dim=1)
-        return self.network.head.from_pooled(pooled)[:, None]
+        return head.from_pooled(pooled + means.repeat(2))[:, None]
 
 
 def test_each_stages_maps_equal_captums() -> None:
@@ -214,7 +219,8 @@ def test_terms_are_added_up_before_the_relu() -> None:
         weights = gradients.numpy().mean((2, 3))
         terms.append(np.einsum("nk,nkhw->nhw", weights, features.numpy()))
     whole = merge(terms, grids, combined_grid(grids, (46, 71)))
-    assert whole.min() < 0 < whole.max()
+    assert whole.max() > 0
+    assert min(term.min() for term in terms) < 0
     np.testing.assert_allclose(explanation.heatmaps, np.maximum(whole, 0), atol=1e-12)
     for number, stage in enumerate(explanation.stages):
         own = merge(terms[number::2], grids[number::2], grids[number])

@@ -49,6 +49,22 @@ def test_every_layer_can_be_tapped_in_any_order() -> None:
     assert chosen.channels == (1280, 96, 32)
 
 
+@pytest.mark.parametrize("cut", ["block0", "block1", "block7", "block10"])
+def test_the_way_from_a_block_on_is_the_whole_ways_end(cut: str) -> None:
+    network = pretrained((cut, "depthwise15", "block11"))
+    late = pretrained(("depthwise15", "block11"))
+    with torch.no_grad():
+        maps, *expected = network(torch.rand(2, 3, 64, 80, generator=torch.Generator().manual_seed(0)))
+        for result, other in zip(late.forward_from(cut, maps), expected, strict=True):
+            torch.testing.assert_close(result, other, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", ["block11", "block12", "expand3", "stem", "block16"])
+def test_a_way_that_misses_a_tap_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="must be a block before all of block11, depthwise15"):
+        EfficientNetLite0(("block11", "depthwise15")).forward_from(name, torch.zeros(1, 112, 4, 4))
+
+
 @pytest.mark.parametrize("tap", ["expand2", "depthwise2", "block2"])
 def test_layers_beyond_the_deepest_tap_do_not_exist(tap: str) -> None:
     names = list(EfficientNetLite0((tap, "block0")).state_dict())

@@ -27,7 +27,8 @@ def logit_of(network: PooledNetwork, entries: list[torch.Tensor]) -> torch.Tenso
     taps, head = len(network.backbone.taps), network.head
     total = 0
     for first in range(0, len(entries), taps):
-        maps = entries[first : first + taps]
+        centres = torch.split(head.shift[: sum(head.channels)], list(head.channels))
+        maps = [m + c[:, None, None] for m, c in zip(entries[first : first + taps], centres, strict=True)]
         x = torch.cat([m.mean((2, 3)) for m in maps] + [m.amax((2, 3)) for m in maps], dim=1)
         x = (x - head.shift) * head.scale
         y = F.linear(x, head.skip.weight, head.skip.bias)
@@ -147,7 +148,9 @@ def test_stages_stand_upright_under_their_names() -> None:
     assert network.stage_names == ("shallow", "deep", "shallow", "deep", "shallow", "deep")
     with torch.no_grad():
         stages = network.stages(images)
-        torch.testing.assert_close(stages[3], turn_back(network.backbone(turn(images, 1))[1], 1), rtol=0, atol=0)
+        centre = network.head.shift[4:11, None, None]
+        expected = turn_back(network.backbone(turn(images, 1))[1], 1) - centre
+        torch.testing.assert_close(stages[3], expected, rtol=0, atol=0)
     assert [maps.shape[2:] for maps in stages] == [(grid.height, grid.width) for grid in network.grids((40, 31))]
 
 

@@ -10,6 +10,7 @@ import pytest
 from whycam.card import Card, CellGrid, DataCard, HeatmapCard, ModelCard, TrainingCard
 from whycam.evaluation.curves import curves
 from whycam.evaluation.evaluate import evaluate
+from whycam.evaluation.reliability import reliability
 from whycam.evaluation.threshold import midpoint
 from whycam.report.contents import ReportInput
 from whycam.types import EpochRecord, Exhibit, Predictions, Segment, Skipped
@@ -18,7 +19,7 @@ MakeExhibit = Callable[..., Exhibit]
 MakeReport = Callable[..., ReportInput]
 
 CARD = Card(
-    schema=1,
+    schema=2,
     created="2026-01-12 10:31",
     class_names=("good", "cracked"),
     threshold=midpoint(),
@@ -93,6 +94,7 @@ def make_report(make_exhibit: MakeExhibit) -> MakeReport:
             test=test,
             train_curves=curves(train) if train else None,
             test_curves=curves(test),
+            reliability=reliability(test) if probabilities else None,
             exhibits=(make_exhibit(), make_exhibit(file="fine.png", target=0.0)),
             created="2026-01-12 10:40",
         )

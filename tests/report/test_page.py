@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from whycam.card import PooledCard
 from whycam.report import page
 from whycam.report.contents import ReportInput
 from whycam.report.page import render, write_report
@@ -70,12 +71,12 @@ def test_a_report_is_written_with_all_its_parts(make_report: MakeReport, tmp_pat
     report = make_report()
     path = write_report(tmp_path / "run", report)
     assert path == tmp_path / "run" / "report.html"
-    assert len(list((tmp_path / "run" / "plots").iterdir())) == 8
+    assert len(list((tmp_path / "run" / "plots").iterdir())) == 9
     assert len(list((tmp_path / "run" / "gallery").iterdir())) == 2
     assert not list(tmp_path.rglob("*.part"))
     reader = Reader(path.read_text("utf-8"))
-    # 8 plots, 4 tiles for each of 2 exhibits, and the colour scale, each of them a picture that opens.
-    assert len(reader.images) == 8 + 8 + 1
+    # 9 plots, 4 tiles for each of 2 exhibits, and the colour scale, each of them a picture that opens.
+    assert len(reader.images) == 9 + 8 + 1
     for uri in reader.images:
         head, _, content = uri.partition(";base64,")
         assert head in ("data:image/png", "data:image/webp")
@@ -199,6 +200,36 @@ def test_no_better_than_a_constant_is_said_first(make_report: MakeReport) -> Non
     assert "No better than a constant" not in reader.text
 
 
+def test_choices_and_the_worth_of_scores_are_told(make_report: MakeReport) -> None:
+    report = make_report()
+    chosen = ("Views: as it is.", "Scores are <calibrated> on 30 images.")
+    pooled = PooledCard("lite", ("shallow", "deep"), 8, (0, 1, 2))
+    training = replace(report.card.training, choices=chosen, loss="cross-entropy")
+    card = replace(report.card, training=training, model=replace(report.card.model, pooled=pooled))
+    _, reader = read(replace(report, card=card))
+    assert "Views: as it is.Scores are <calibrated> on 30 images." in reader.text
+    assert "no test image had a part in them" in reader.text
+    assert "When it says 80 %, about 80 of 100" in reader.text
+    assert "over 2 layers (shallow, deep) and 3 views of the image, on a common grid of 38" in reader.text
+    assert "convolution 3" not in reader.text
+    _, reader = read(replace(report, reliability=None))
+    assert "What the training chose" not in reader.text
+    assert "When it says" not in reader.text
+    assert "The scores, and how training went" in reader.text
+
+
+def test_a_training_without_epochs_speaks_of_none(make_report: MakeReport, tmp_path: Path) -> None:
+    report = make_report(history=())
+    training = replace(report.card.training, recipe="default", epochs_planned=0, epochs_done=0, loss="cross-entropy")
+    report = replace(report, card=replace(report.card, training=training))
+    text = Reader(write_report(tmp_path, report).read_text("utf-8")).text
+    assert "no epochs: the distance from the normal training images" in text
+    assert "its scores were never calibrated" in text
+    assert "How training went" not in text
+    assert "cross-entropy" not in text
+    assert not (tmp_path / "plots" / "training_curve.png").exists()
+
+
 def test_an_interruption_is_said_first(make_report: MakeReport) -> None:
     report = make_report()
     card = replace(report.card, training=replace(report.card.training, interrupted=True))
@@ -252,7 +283,7 @@ def test_forty_exhibits_make_a_modest_page(make_report: MakeReport, make_exhibit
     plots = dict(draw_plots(report))
     without = len(render(replace(report, exhibits=()), plots))
     assert without < 1_000_000
-    assert without + 40 * (len(render(report, plots)) - without) / 3 < 8_000_000
+    assert without + 40 * (len(render(report, plots)) - without) / 3 < 8_200_000
 
 
 def test_a_failure_leaves_the_earlier_report(

@@ -14,9 +14,11 @@ from PIL import Image
 
 from whycam.evaluation.curves import curves
 from whycam.evaluation.metrics import measure
+from whycam.evaluation.reliability import reliability
 from whycam.report import plots
 from whycam.report.axes import RED, png
 from whycam.report.contents import ReportInput
+from whycam.report.reliability_plot import reliability_plot
 from whycam.types import EpochRecord, Predictions, Threshold
 
 MakeReport = Callable[..., ReportInput]
@@ -59,7 +61,7 @@ def test_every_plot_is_written_and_is_a_picture(make_report: MakeReport, tmp_pat
 def test_plots_that_no_longer_belong_are_removed(make_report: MakeReport, tmp_path: Path) -> None:
     plots.save_plots(tmp_path, make_report())
     paths = plots.save_plots(tmp_path, make_report(with_train=False, history=()))
-    assert set(paths) == {"confusion_test", "scatter_test", "roc", "precision_recall", "scores"}
+    assert set(paths) == {"confusion_test", "scatter_test", "roc", "precision_recall", "scores", "reliability"}
     assert sorted((tmp_path / "plots").iterdir()) == sorted(paths.values())
 
 
@@ -159,6 +161,36 @@ def test_a_threshold_far_from_all_scores_is_in_sight() -> None:
     assert figure.axes[0].get_xlim()[1] > 3
     figure = plots.scatter(predictions([0, 1], [0.2, 0.3]), far, split="test")
     assert figure.axes[0].get_ylim()[1] > 3
+
+
+def test_the_reliability_plot_shows_every_bin_its_interval_and_the_counts() -> None:
+    rng = np.random.default_rng(0)
+    scores = rng.beta(0.5, 0.9, 656)
+    value = reliability(predictions(list((rng.random(656) < scores).astype(float)), list(scores)))
+    figure = reliability_plot(value)
+    texts = drawn_texts(figure)
+    assert "Reliability on 656 test images" in texts
+    (label,) = (text for text in texts if "bins of" in text)
+    assert label.startswith("10 bins of 65 to 66 images; bars are 95 % intervals")
+    assert f"expected calibration error {value.error:.3g}" in label
+    (bars,) = figure.axes[0].containers
+    points = np.array([(one.score, one.share) for one in value.bins])
+    np.testing.assert_allclose(bars.lines[0].get_xydata(), points)
+    ends = np.array([segment[:, 1] for segment in bars.lines[2][0].get_segments()])
+    np.testing.assert_allclose(ends, [(one.low, one.high) for one in value.bins])
+    (red,) = [line for line in figure.axes[0].lines if line.get_color() == RED]
+    assert np.array_equal(red.get_xydata(), [[0, 0], [1, 1]])
+
+
+@pytest.mark.parametrize("n", [1, 12])
+def test_the_reliability_of_few_images_is_one_point(n: int) -> None:
+    value = reliability(predictions([1.0] * n, [0.9] * n))
+    assert any(text.startswith(f"1 bin of {n} image") for text in drawn_texts(reliability_plot(value)))
+
+
+def test_no_reliability_of_what_are_no_probabilities(make_report: MakeReport) -> None:
+    shown = predictions([0, 1, 0, 1], [-3.0, 7.0, 0.1, 0.2])
+    assert "reliability" not in dict(plots.draw_plots(make_report(test=shown, with_train=False)))
 
 
 def test_fifty_thousand_points_are_drawn() -> None:

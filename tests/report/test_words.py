@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from whycam.errors import printable
 from whycam.report import words
 from whycam.report.contents import ReportInput
-from whycam.types import Constant, Estimate, Evaluation, Exhibit, Predictions, Threshold
+from whycam.types import Constant, Estimate, Evaluation, Exhibit, Predictions, Reliability, ReliabilityBin, Threshold
 
 UNDEFINED = Estimate(None, None, None)
 
@@ -89,8 +89,9 @@ def evaluation(make_report: Callable[..., ReportInput]) -> Evaluation:
         n=656,
         n_anomalous=206,
         accuracy=Estimate(0.793, 0.762, 0.824),
-        constant=Constant(mae=0.313, accuracy=450 / 656),
+        constant=Constant(mae=0.313, accuracy=450 / 656, brier=0.215),
         mae=Estimate(0.235, 0.21, 0.26),
+        brier=UNDEFINED,
         confusion_matrix=((349, 101), (35, 171)),
         beats_constant=True,
     )
@@ -138,6 +139,24 @@ def test_a_model_better_only_in_its_verdicts_is_said_to_be(evaluation: Evaluatio
     test = replace(evaluation.test, mae=Estimate(0.4, 0.3, 0.5))
     assert "which is no worse" in words.standing(test)
     assert "which is no worse" not in words.standing(evaluation.test)
+
+
+def test_probabilities_are_judged_by_their_brier_score(evaluation: Evaluation) -> None:
+    test = replace(evaluation.test, brier=Estimate(0.1, 0.08, 0.12), mae=Estimate(0.4, 0.3, 0.5))
+    assert words.standing(test) == (
+        "It beats the best constant by more than chance explains. Its Brier score is 0.100 (0.0800 to 0.120); giving "
+        "every image the mean target as its score would get 0.215."
+    )
+    assert "which is no worse" in words.standing(replace(test, brier=Estimate(0.3, 0.2, 0.4)))
+
+
+def test_what_a_score_is_worth_is_said_in_plain_words() -> None:
+    bins = (ReliabilityBin(66, 0.05, 0.03, 0.01, 0.1), ReliabilityBin(65, 0.83, 0.75, 0.64, 0.84))
+    text = words.reliability_sentences(Reliability(bins, error=0.0391, error_by_chance=0.0236))
+    assert "When it says 80 %, about 80 of 100 such images should be anomalous." in text
+    assert "Where it said about 83 % (65 test images), 75.0 % are anomalous (95 % interval 64.0 to 84.0 %)." in text
+    assert "3.91 percentage points apart on average (the expected calibration error)" in text
+    assert "would show about 2.36 by chance" in text
 
 
 @pytest.mark.parametrize(

@@ -95,33 +95,33 @@ def test_ctrl_c_finishes_with_what_is_there_and_can_go_on(parts: Path, uninterru
 
 def test_more_epochs_go_on_from_a_finished_run(parts: Path, uninterrupted: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    train(parts, out=out, epochs=5, seed=7, device="cpu")
-    train(parts, out=out, epochs=EPOCHS, seed=7, device="cpu", resume=True)
+    train(parts, out=out, recipe="classic", epochs=5, seed=7, device="cpu")
+    train(parts, out=out, recipe="classic", epochs=EPOCHS, seed=7, device="cpu", resume=True)
     assert_same(out, uninterrupted)
 
 
 def test_what_changed_since_is_named(parts: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    train(parts, out=out, epochs=2, seed=7, device="cpu")
+    train(parts, out=out, recipe="classic", epochs=2, seed=7, device="cpu")
     before = {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
     with pytest.raises(RunError, match=r"seed \(7, now 8\)"):
-        train(parts, out=out, epochs=3, seed=8, device="cpu", resume=True)
+        train(parts, out=out, recipe="classic", epochs=3, seed=8, device="cpu", resume=True)
     with pytest.raises(RunError, match="2 epochs already, more than --epochs 1"):
-        train(parts, out=out, epochs=1, seed=7, device="cpu", resume=True)
+        train(parts, out=out, recipe="classic", epochs=1, seed=7, device="cpu", resume=True)
     with pytest.raises(RunError, match="data or split"):
-        train(parts, out=out, epochs=3, seed=7, device="cpu", resume=True, test_share=0.5)
+        train(parts, out=out, recipe="classic", epochs=3, seed=7, device="cpu", resume=True, test_share=0.5)
     with pytest.raises(RunError, match="already holds a run"):
-        train(parts, out=out, epochs=3, seed=7, device="cpu")
+        train(parts, out=out, recipe="classic", epochs=3, seed=7, device="cpu")
     with pytest.raises(OptionError, match="contradict"):
-        train(parts, out=out, epochs=3, seed=7, resume=True, overwrite=True)
+        train(parts, out=out, recipe="classic", epochs=3, seed=7, resume=True, overwrite=True)
     assert before == {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
 
 
 def test_a_damaged_checkpoint_is_named(parts: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    train(parts, out=out, epochs=1, device="cpu")
+    train(parts, out=out, recipe="classic", epochs=1, device="cpu")
     content = (out / FILE_NAME).read_bytes()
     for damaged in (content[:1000], b"", content[:8] + b"x" + content[9:]):
         (out / FILE_NAME).write_bytes(damaged)
         with pytest.raises(RunError, match="is damaged"):
-            train(parts, out=out, epochs=2, device="cpu", resume=True)
+            train(parts, out=out, recipe="classic", epochs=2, device="cpu", resume=True)

@@ -12,10 +12,9 @@ from whycam.data.listing import find_images, why_unreachable
 from whycam.data.table import read_table
 from whycam.data.words import counted
 from whycam.errors import DataError, printable
-from whycam.types import Dataset, Sample, Skipped
+from whycam.types import Dataset, Fewest, Sample, Skipped
 
 MANIFEST = "manifest.csv"
-FEWEST_OF_A_CLASS = 4
 _TABLE_SUFFIXES = frozenset({".csv", ".tsv"})
 
 
@@ -62,19 +61,20 @@ def open_unlabelled(paths: str | Path | Sequence[str | Path]) -> Dataset:
     )
 
 
-def check_classes(dataset: Dataset) -> None:
-    """Raises DataError unless both classes have at least four images; the text names class, count and what to do."""
+def check_classes(dataset: Dataset, fewest: Fewest) -> None:
+    """Raises DataError unless both classes have enough images; the text names class, count and what to do."""
     n_anomalous = sum(sample.anomalous for sample in dataset.samples)
-    counts = {"normal": len(dataset.samples) - n_anomalous, "anomalous": n_anomalous}
+    counts = {
+        "normal": (len(dataset.samples) - n_anomalous, fewest.normal),
+        "anomalous": (n_anomalous, fewest.anomalous),
+    }
     problems = []
-    for name, count in counts.items():
-        if count < FEWEST_OF_A_CLASS:
+    for name, (count, needed) in counts.items():
+        if count < needed:
             found = f"Only {counted(count, f'{name} image')}" if count else f"No {name} image"
             lost = f" ({counted(len(dataset.skipped), 'file')} skipped)" if dataset.skipped else ""
-            problems.append(
-                f"{found} in {printable(dataset.root)}{lost}: at least {FEWEST_OF_A_CLASS} are needed to train "
-                f"and to test; add {name} images."
-            )
+            why = f"{'is' if needed == 1 else 'are'} needed to {'test' if needed == 1 else 'train and to test'}"
+            problems.append(f"{found} in {printable(dataset.root)}{lost}: at least {needed} {why}; add {name} images.")
     if problems:
         raise DataError(*problems)
 

@@ -72,6 +72,7 @@ def measure(
             return Estimate(None, None, None)
         return Estimate(values[name], *interval(drawn[name], n_clusters))
 
+    leads = ("mae_gain", "accuracy_gain", "brier_gain") if probabilities else ("mae_gain", "accuracy_gain")
     return Metrics(
         n=len(scores),
         n_anomalous=int(np.count_nonzero(truth)),
@@ -87,7 +88,7 @@ def measure(
         brier=estimate("brier") if probabilities else Estimate(None, None, None),
         confusion_matrix=_confusion_matrix(truth, called),
         constant=best_constant(targets),
-        beats_constant=beats_constant(estimate("mae_gain"), estimate("accuracy_gain"), auroc=estimate("auroc")),
+        beats_constant=beats_constant(*map(estimate, leads), auroc=estimate("auroc")),
     )
 
 
@@ -104,7 +105,7 @@ def _columns(targets: Floats, scores: Floats, called: npt.NDArray[np.bool_]) -> 
     """What one image adds to each sum that figures are made of; (N,) float64 each."""
     truth = anomalous(targets)
     error = scores - targets
-    mae_gain, accuracy_gain = gains(targets, scores, called=called)
+    mae_gain, accuracy_gain, brier_gain = gains(targets, scores, called=called)
     return {
         "n": np.ones(len(scores)),
         "absolute": np.abs(error),
@@ -115,6 +116,7 @@ def _columns(targets: Floats, scores: Floats, called: npt.NDArray[np.bool_]) -> 
         "tp": (truth & called).astype(np.float64),
         "mae_gain": mae_gain,
         "accuracy_gain": accuracy_gain,
+        "brier_gain": brier_gain,
     }
 
 
@@ -138,4 +140,5 @@ def _ratios(totals: Mapping[str, Floats]) -> dict[str, Floats]:
         "brier": over(totals["squared"], n),
         "mae_gain": over(totals["mae_gain"], n),
         "accuracy_gain": over(totals["accuracy_gain"], n),
+        "brier_gain": over(totals["brier_gain"], n),
     }

@@ -10,8 +10,8 @@ from scipy.special import expit
 from whycam.evaluation.metrics import measure
 from whycam.evaluation.threshold import midpoint
 from whycam.networks.views import NAMES
-from whycam.report.words import estimate, images, number
-from whycam.types import Floats, Predictions, Sample
+from whycam.report.words import estimate, images, number, share
+from whycam.types import Estimate, Floats, Predictions, Sample
 
 _FEW = 30
 
@@ -32,6 +32,13 @@ def calibration_sentence(n: int) -> str:
 
 def auroc_sentence(logits: Floats, samples: Sequence[Sample], *, seed: int) -> str:
     """How well held-out training images are told apart, and how sure that is."""
+    auroc, n = _auroc(logits, samples, seed)
+    caution = f" Only {images(n, 'anomalous')} to learn from: take the interval seriously." if n < _FEW else ""
+    return f"Cross-validated on the training images: AUROC {estimate(auroc)}.{caution}"
+
+
+def _auroc(logits: Floats, samples: Sequence[Sample], seed: int) -> tuple[Estimate, int]:
+    """AUROC and number of anomalous images."""
     predictions = Predictions(
         files=tuple(sample.file for sample in samples),
         targets=np.array([sample.target for sample in samples], dtype=np.float64),
@@ -39,9 +46,7 @@ def auroc_sentence(logits: Floats, samples: Sequence[Sample], *, seed: int) -> s
         groups=tuple(sample.group for sample in samples),
     )
     metrics = measure(predictions, midpoint(), probabilities=True, seed=seed)
-    n = metrics.n_anomalous
-    caution = f" Only {images(n, 'anomalous')} to learn from: take the interval seriously." if n < _FEW else ""
-    return f"Cross-validated on the training images: AUROC {estimate(metrics.auroc)}.{caution}"
+    return metrics.auroc, metrics.n_anomalous
 
 
 def few_sentence(n: int) -> str:
@@ -56,3 +61,23 @@ def few_sentence(n: int) -> str:
 
 def _listed(views: tuple[int, ...]) -> str:
     return ", ".join(NAMES[view] for view in views)
+
+
+def weights_sentence(losses: Mapping[float, float], chosen: float) -> str:
+    """How far the weights went from the pretrained to the fine-tuned ones, and what other distances would have cost."""
+    others = ", ".join(f"{number(loss)} at {share(way)} %" for way, loss in losses.items() if way != chosen)
+    return (
+        f"Weights: {share(chosen)} % of the way from the pretrained to the fine-tuned ones; log loss on held-out "
+        f"training images {number(losses[chosen])}, against {others}."
+    )
+
+
+def validation_sentences(logits: Floats, samples: Sequence[Sample], *, seed: int) -> tuple[str, str]:
+    """How scores became probabilities, and how well the images that this was done on are told apart."""
+    auroc, n = _auroc(logits, samples, seed)
+    caution = f" They have only {images(n, 'anomalous')}: take the interval seriously." if n < _FEW else ""
+    kept = images(len(samples), "training")
+    return (
+        f"Scores are calibrated (Platt scaling) on {kept} that were kept out of the training.",
+        f"These also chose the weights; on them AUROC {estimate(auroc)}.{caution}",
+    )

@@ -10,7 +10,7 @@ import torch
 from whycam import run_folder
 from whycam.card import TrainingCard
 from whycam.data.cache import PixelCache
-from whycam.fitting.plan import Fitted, cpu_threads, training_samples
+from whycam.fitting.plan import Fitted, cpu_threads, out_of_time, training_samples
 from whycam.networks.classic import ClassicNetwork
 from whycam.progress import Progress
 from whycam.training.checkpoint import Checkpoint, Plan, load_checkpoint, save_checkpoint
@@ -28,6 +28,7 @@ def fit_classic(
     planned: Plan,
     checkpoint: Checkpoint | None,
     progress: Progress,
+    deadline: float | None = None,
 ) -> Fitted:
     """Train as planned, from the checkpoint or from the start, and leave a checkpoint in `folder` after every epoch.
 
@@ -57,6 +58,8 @@ def fit_classic(
                 save_checkpoint(folder, planned, finished, state(network, optimizer))
                 history.append(record)
                 run_folder.write_history(folder, history)
+                if out_of_time(deadline, record.seconds):
+                    break
     except KeyboardInterrupt:
         last = load_checkpoint(folder)
         if last is None:

@@ -16,16 +16,17 @@ from whycam.card import TrainingCard
 from whycam.data.cache import PixelCache
 from whycam.features import Features
 from whycam.fitting.choices import auroc_sentence, calibration_sentence, few_sentence, views_sentence
+from whycam.fitting.held_out import units_of
 from whycam.fitting.plan import Fitted, cpu_threads, training_samples
 from whycam.networks.backbone import build_backbone
 from whycam.networks.pooled import PooledNetwork
 from whycam.progress import Progress
 from whycam.training.calibration import Calibration, log_loss, normal_only, platt
 from whycam.training.checkpoint import Plan, save_checkpoint
-from whycam.training.folds import draw_folds
+from whycam.training.folds import covered, draw_folds
 from whycam.training.head import Part, assemble, fit_classes, fit_distance
-from whycam.training.recipe import DefaultRecipe, HeadSettings, Symmetry, views_of
-from whycam.training.subspace import find_subspace
+from whycam.training.recipe import DefaultRecipe, FinetuneRecipe, HeadSettings, Symmetry, views_of
+from whycam.training.subspace import Subspace, find_subspace
 from whycam.types import Dataset, EpochRecord, Floats, Sample
 
 _DIRECTIONS = 1024
@@ -50,27 +51,9 @@ def fit_default(
     start = time.perf_counter()
     backbone = build_backbone(recipe.backbone, recipe.taps, pretrained=True)
     features = Features(backbone, pixels, device=torch.device(planned.device))
-    samples = training_samples(dataset, pixels)
-    rows = pixels.rows(samples)
-    candidates = _candidates(recipe.symmetry, recipe.views)
-    views = tuple(dict.fromkeys(view for candidate in candidates for view in candidate))
-    features.compute(views, rows, progress=progress)
-    with cpu_threads(planned.threads), progress.bar("training the head", 1) as bar:
-        subspace = find_subspace(
-            lambda chosen: features.read(views, chosen), rows, directions=_DIRECTIONS, seed=planned.seed
-        )
-        coordinates = subspace.coordinates(lambda chosen: features.read(views, chosen), rows)
-        learned = _learn(
-            {candidate: coordinates[[views.index(view) for view in candidate]] for candidate in candidates},
-            samples,
-            [pixels.digests[sample.file] for sample in samples],
-            recipe.head,
-            seed=planned.seed,
-        )
-        bar.advance()
-    head = assemble(
-        learned.parts, learned.calibration.slopes, learned.calibration.intercept, subspace, backbone.channels
-    )
+    learned = learn(features, training_samples(dataset, pixels), pixels, recipe, planned=planned, progress=progress)
+    calibration = learned.calibration
+    head = assemble(learned.parts, calibration.slopes, calibration.intercept, learned.subspace, backbone.channels)
     run_folder.write_history(folder, learned.history)
     card = TrainingCard(
         recipe=recipe.name,
@@ -90,12 +73,47 @@ def fit_default(
 
 
 @dataclass(frozen=True)
-class _Learned:
+class Learned:
+    """What frozen features teach."""
+
+    subspace: Subspace
     views: Views
     parts: tuple[Part, ...]
+    """What tells the classes apart (unless there are hardly any anomalies), then the distance from normal images."""
     calibration: Calibration
     history: tuple[EpochRecord, ...]
     choices: tuple[str, ...]
+
+
+def learn(
+    features: Features,
+    samples: list[Sample],
+    pixels: PixelCache,
+    recipe: DefaultRecipe | FinetuneRecipe,
+    *,
+    planned: Plan,
+    progress: Progress,
+) -> Learned:
+    """Views, head and calibration from these samples alone; their features are computed first."""
+    rows = pixels.rows(samples)
+    candidates = _candidates(recipe.symmetry, recipe.views)
+    views = tuple(dict.fromkeys(view for candidate in candidates for view in candidate))
+    features.compute(views, rows, progress=progress)
+    with cpu_threads(planned.threads), progress.bar("training the head", 1) as bar:
+        subspace = find_subspace(
+            lambda chosen: features.read(views, chosen), rows, directions=_DIRECTIONS, seed=planned.seed
+        )
+        coordinates = subspace.coordinates(lambda chosen: features.read(views, chosen), rows)
+        learned = _learn(
+            subspace,
+            {candidate: coordinates[[views.index(view) for view in candidate]] for candidate in candidates},
+            samples,
+            units_of(samples, pixels),
+            recipe.head,
+            seed=planned.seed,
+        )
+        bar.advance()
+    return learned
 
 
 def _candidates(symmetry: Symmetry, views: int) -> list[Views]:
@@ -106,22 +124,29 @@ def _candidates(symmetry: Symmetry, views: int) -> list[Views]:
 
 
 def _learn(
-    candidates: dict[Views, Tensor], samples: list[Sample], digests: list[str], settings: HeadSettings, *, seed: int
-) -> _Learned:
+    subspace: Subspace,
+    candidates: dict[Views, Tensor],
+    samples: list[Sample],
+    units: list[str],
+    settings: HeadSettings,
+    *,
+    seed: int,
+) -> Learned:
     """Views, head and calibration from the coordinates (V, N, K) of each candidate set of views."""
     anomalous = np.array([sample.anomalous for sample in samples])
-    # Copies of one file and images of one group stand on one side of a fold.
-    units = [sample.group or digest for sample, digest in zip(samples, digests, strict=True)]
     n_units = [len(set(np.array(units)[anomalous == which])) for which in (False, True)]
     few = n_units[1] < _FEWEST_ANOMALIES
     n_folds = max(2, min(settings.folds, n_units[0] if few else min(n_units)))
     folds = draw_folds(anomalous, units, n_folds, seed=seed)
+    if not covered(folds, ~anomalous) or not (few or covered(folds, anomalous)):
+        # All of a class is one unit: held out with it, nothing would be left to compare with.
+        folds = draw_folds(anomalous, range(len(samples)), n_folds, seed=seed)
     if few:
         views, coordinates = next(iter(candidates.items()))
         distances = _out_of_fold_distances(coordinates, anomalous, folds)
         distance = fit_distance(coordinates[:, ~anomalous])
         sentence = few_sentence(int(anomalous.sum()))
-        return _Learned(views, (distance,), normal_only(distances[~anomalous]), (), (sentence,))
+        return Learned(subspace, views, (distance,), normal_only(distances[~anomalous]), (), (sentence,))
     raw = {views: _out_of_fold_classes(c, anomalous, folds, settings, seed) for views, c in candidates.items()}
     losses = {views: log_loss(platt(z[:, None], anomalous).logits(z[:, None]), anomalous) for views, z in raw.items()}
     views = min(losses, key=lambda candidate: losses[candidate])
@@ -144,7 +169,7 @@ def _learn(
         calibration_sentence(len(anomalous)),
         auroc_sentence(calibration.logits(both), samples, seed=seed),
     )
-    return _Learned(views, parts, calibration, tuple(history), choices)
+    return Learned(subspace, views, parts, calibration, tuple(history), choices)
 
 
 def _out_of_fold_classes(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -15,10 +16,11 @@ import torch
 from whycam.card import TrainingCard
 from whycam.data.cache import PixelCache
 from whycam.errors import RunError
+from whycam.fitting.held_out import keep_out
 from whycam.networks.device import pick_device
 from whycam.networks.network import Network
 from whycam.training.checkpoint import Checkpoint, Plan, load_checkpoint
-from whycam.training.recipe import Recipe
+from whycam.training.recipe import FinetuneRecipe, Recipe
 from whycam.types import Dataset, EpochRecord, Sample
 
 
@@ -46,12 +48,17 @@ def plan(
     Raises:
         RunError: the checkpoint is damaged, belongs to another training, or has more epochs than asked for.
         OptionError: the device is unknown or missing.
+        DataError: too few images for the recipe.
     """
+    if isinstance(recipe, FinetuneRecipe):
+        # Too few images are told before anything is written.
+        keep_out(training_samples(dataset, pixels), pixels, recipe.validation_share, seed=seed)
     checkpoint = load_checkpoint(folder) if resume else None
-    # Through JSON, as a checkpoint has it: pairs are lists there. More epochs may be asked for than at first.
+    # Through JSON, as a checkpoint has it: pairs are lists there.
     settings = json.loads(json.dumps(asdict(recipe)))
     name = settings.pop("name")
-    settings.pop("epochs", None)
+    if recipe.more_epochs:
+        settings.pop("epochs")
     planned = Plan(
         recipe=name,
         settings=settings,
@@ -88,6 +95,11 @@ def cpu_threads(n: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def out_of_time(deadline: float | None, seconds: float) -> bool:
+    """Whether another `seconds` would end after the deadline, by `time.monotonic()`."""
+    return deadline is not None and time.monotonic() + seconds > deadline
 
 
 def _check_same(folder: Path, planned: Plan, checkpoint: Checkpoint, recipe: Recipe) -> None:

@@ -6,7 +6,7 @@ compiled `Engine` walk through the same description.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple, cast
 
 import torch.nn.functional as F
@@ -140,10 +140,28 @@ class EfficientNetLite0(Backbone):
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """The maps of each tap, (N, K, h, w); see `Backbone.forward`."""
         self.check(images)
-        x = ((images - INPUT_MEAN) * INPUT_SCALE).expand(-1, 3, -1, -1)
+        return self._walk(self.row(), ((images - INPUT_MEAN) * INPUT_SCALE).expand(-1, 3, -1, -1))
+
+    def forward_from(self, name: str, maps: Tensor) -> tuple[Tensor, ...]:
+        """The maps of each tap from those of block `name`, without the layers up to it.
+
+        ValueError for a layer that is no block of this network, or where a tap is not beyond it.
+        """
+        return self._walk(self.row_after(name), maps)
+
+    def row_after(self, name: str) -> list[tuple[str, SameConv]]:
+        """The part of `row` beyond block `name`; errors as for `forward_from`."""
+        row = list(self.row())
+        names = [layer for layer, _ in row]
+        late = row[names.index(name) + 1 :] if name in names and name.startswith("block") else []
+        if not {layer for layer, _ in late} >= set(self.taps):
+            raise ValueError(f"`name` must be a block before all of {', '.join(self.taps)}, got {name!r} instead.")
+        return late
+
+    def _walk(self, row: Iterable[tuple[str, SameConv]], x: Tensor) -> tuple[Tensor, ...]:
         maps: dict[str, Tensor] = {}
         block = x
-        for name, layer in self.row():
+        for name, layer in row:
             x = layer(x)
             if layer.residual:
                 x = x + block

@@ -112,13 +112,23 @@ class PooledHead(nn.Module):
                 parameter.copy_(values[name])
         return head
 
-    def from_pooled(self, pooled: Tensor) -> Tensor:
-        """The logits (N,) of pooled features (N, D), differentiable."""
+    def from_pooled(self, pooled: Tensor, *, factors: Tensor | None = None) -> Tensor:
+        """The logits (N,) of pooled features (N, D), differentiable; `factors` (N, H) of hidden units are dropout's."""
         x = (pooled - self.shift) * self.scale
         logit: Tensor = self.skip(x)[:, 0]
         if self.hidden is not None and self.output is not None:
-            logit = logit + self.output(F.relu(self.hidden(x)))[:, 0]
+            units = F.relu(self.hidden(x))
+            logit = logit + self.output(units if factors is None else units * factors)[:, 0]
         return logit
+
+    @torch.no_grad()
+    def rescale(self, slope: float, intercept: float) -> None:
+        """Change the weights in place so that ``y`` becomes ``slope * y + intercept``."""
+        for layer in (self.skip, self.output):
+            if layer is not None:
+                layer.weight.mul_(slope)
+                layer.bias.mul_(slope)
+        self.skip.bias.add_(intercept)
 
     def linearise_pooled(self, pooled: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The logit as an affine function of the pooled features (N, D); returns as `ReluStack.linearise`."""
@@ -130,6 +140,12 @@ class PooledHead(nn.Module):
         gradient = gradient * self.scale
         # Large terms that cancel: `sum` adds them in pairs, more exactly than a matrix product.
         return logit, gradient, intercept - (gradient * self.shift).sum(dim=1)
+
+
+def pool_all(layers: Sequence[Tensor]) -> Tensor:
+    """What a `PooledHead` takes of the maps (N, C, h, w) of each layer: (N, D), every mean, then every maximum."""
+    pooled = [pool(maps) for maps in layers]
+    return torch.cat([means for means, _, _ in pooled] + [maxima for _, maxima, _ in pooled], dim=1)
 
 
 def pool(maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -63,15 +63,27 @@ class PooledNetwork(Network):
         return self.backbone.taps * len(self.views)
 
     def stages(self, images: Tensor) -> tuple[Tensor, ...]:
-        """The maps of each view's layers, (N, K, h, w), turned back to the orientation of the images."""
-        return tuple(turn_back(maps, view) for view in self.views for maps in self._maps(turn(images, view)))
+        """The maps of each view's layers, (N, K, h, w), turned back to the orientation of the images.
+
+        Less each channel's mean over the training images: what an average cell does is no reason for a verdict, and
+        it would hide in every map what is special to the image.
+        """
+        centres = self._centres()
+        return tuple(
+            turn_back(maps, view) - centre[:, None, None]
+            for view in self.views
+            for maps, centre in zip(self._maps(turn(images, view)), centres, strict=True)
+        )
 
     def linearise(self, stages: Sequence[Tensor]) -> Linearisation:
         """The logit with its gradient and intercept in closed form; see `Linearisation`."""
         taps, views = len(self.backbone.taps), len(self.views)
         pooled = [pool(maps) for maps in stages]
         rows = [_row(pooled[first : first + taps]) for first in range(0, len(pooled), taps)]
-        logit, gradient, intercept = self.head.linearise_pooled(torch.cat(rows))
+        # The head is for maps with their means in; in terms of maps without them, its intercept is another.
+        centre = torch.cat(self._centres()).repeat(2)
+        logit, gradient, intercept = self.head.linearise_pooled(torch.cat(rows) + centre)
+        intercept = intercept + (gradient * centre).sum(dim=1)
         slopes = [slope for row in (gradient / views).chunk(views) for slope in self._layers(row)]
         gradients = (
             pull_back(mean, maximum, routes, (maps.shape[2], maps.shape[3]))
@@ -102,6 +114,11 @@ class PooledNetwork(Network):
     def scores_of_pooled(self, pooled: Tensor) -> Tensor:
         """The scores (N,) that belong to pooled features (V, N, D)."""
         return self.scores(self.logits_of_pooled(pooled))
+
+    def _centres(self) -> tuple[Tensor, ...]:
+        """For each layer the mean (K,) of every channel, as the head's standardisation knows it."""
+        half = len(self.head.shift) // 2
+        return torch.split(self.head.shift[:half], list(self.backbone.channels))
 
     def _pooled(self, images: Tensor) -> Tensor:
         engine = self._engine_for(images)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from whycam.card import Card, DataCard
-from whycam.types import Curves, EpochRecord, Evaluation, Exhibit, Predictions
+from whycam.types import Curves, EpochRecord, Evaluation, Exhibit, Predictions, Reliability
 
 
 @dataclass(frozen=True)
@@ -18,11 +18,13 @@ class ReportInput:
     """The other data that this report tests on, all of them test images; None for the run's own test images."""
     evaluation: Evaluation
     history: tuple[EpochRecord, ...]
-    """In the order of the epochs; empty where unknown."""
+    """In the order of the epochs; empty where unknown, or where the training had none."""
     train: Predictions | None
     test: Predictions
     train_curves: Curves | None
     test_curves: Curves
+    reliability: Reliability | None
+    """Of the test images; None where scores are no probabilities."""
     exhibits: tuple[Exhibit, ...]
     """In the order shown: the worst mistakes first, then images judged rightly."""
     created: str

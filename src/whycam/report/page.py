@@ -126,6 +126,7 @@ def render(report: ReportInput, plots: Mapping[str, bytes], *, progress: Progres
         test=evaluation.test,
         threshold=evaluation.threshold,
         rows=[_row(*line, evaluation.train, evaluation.test) for line in _METRICS],
+        reliability=words.reliability_sentences(report.reliability) if report.reliability else "",
         has_train=evaluation.train is not None,
         plots={name: _data_uri(content, "png") for name, content in plots.items()},
         sections=_sections(shown),
@@ -155,6 +156,8 @@ def _of_constant(field: str, test: Metrics) -> str:
     """What the best constant gets; for figures that ignore the size of scores, this follows from their definition."""
     if field == "mae":
         return words.number(test.constant.mae)
+    if field == "brier" and test.brier.value is not None:
+        return words.number(test.constant.brier)
     if field == "accuracy":
         return f"{words.share(test.constant.accuracy)} %"
     if test.auroc.value is None:

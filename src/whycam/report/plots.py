@@ -16,6 +16,7 @@ from whycam.atomic import write_bytes
 from whycam.progress import SILENT, Progress
 from whycam.report.axes import BLUE, GREY, INK, ORANGE, RED, bin_edges, blank, fit_scores, fit_unit, legend, png, say
 from whycam.report.contents import ReportInput
+from whycam.report.reliability_plot import reliability_plot
 from whycam.report.words import count, estimate, grade, images, number, share, split_name
 from whycam.types import ANOMALOUS_ABOVE, Curves, EpochRecord, Floats, Metrics, Predictions, Split, Threshold
 
@@ -25,7 +26,7 @@ _GOLDEN = (5**0.5 - 1) / 2
 
 NAMES = (
     *("training_curve", "confusion_train", "confusion_test", "scatter_train", "scatter_test"),
-    *("roc", "precision_recall", "scores"),
+    *("roc", "precision_recall", "scores", "reliability"),
 )
 """All the plots there can be."""
 
@@ -36,7 +37,8 @@ CurveSets = Sequence[tuple[Split, Metrics, Curves]]
 def draw_plots(report: ReportInput) -> Iterator[tuple[str, bytes]]:
     """Name (without suffix) and PNG bytes of every plot, drawn one after another as they are asked for.
 
-    Without training predictions there are no training plots, without a history no training curve.
+    Without training predictions there are no training plots, without a history no training curve, and where scores are
+    no probabilities no reliability plot.
     """
     train, test, threshold = report.evaluation.train, report.evaluation.test, report.evaluation.threshold
     sets: list[tuple[Split, Metrics, Curves]] = [("test", test, report.test_curves)]
@@ -55,6 +57,8 @@ def draw_plots(report: ReportInput) -> Iterator[tuple[str, bytes]]:
     yield "roc", png(roc(sets))
     yield "precision_recall", png(precision_recall(sets))
     yield "scores", png(score_histogram(report.test, threshold))
+    if report.reliability:
+        yield "reliability", png(reliability_plot(report.reliability))
 
 
 def save_plots(folder: Path, report: ReportInput, *, progress: Progress = SILENT) -> dict[str, Path]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from whycam.types import Estimate, Evaluation, Exhibit, Metrics
+from whycam.types import Estimate, Evaluation, Exhibit, Metrics, Reliability
 
 Outcome = Literal["miss", "false-alarm", "right", "unlabelled"]
 
@@ -124,10 +124,15 @@ def mistakes_sentence(metrics: Metrics) -> str:
 
 def standing(metrics: Metrics) -> str:
     """What it means that the model beats the best constant, or that it does not, in two or three sentences."""
-    better = metrics.mae.value is not None and metrics.mae.value < metrics.constant.mae
+    # Of probabilities the squared error counts: an honest one is rarely 0 or 1, which the absolute error would reward.
+    if metrics.brier.value is not None:
+        name, figure, constant, answer = "Brier score", metrics.brier, metrics.constant.brier, "mean"
+    else:
+        name, figure, constant, answer = "mean absolute error", metrics.mae, metrics.constant.mae, "median"
+    better = figure.value is not None and figure.value < constant
     errors = (
-        f"Its mean absolute error is {estimate(metrics.mae)}; giving every image the median target as its score "
-        f"would get {number(metrics.constant.mae)}{'' if better else ', which is no worse'}."
+        f"Its {name} is {estimate(figure)}; giving every image the {answer} target as its score "
+        f"would get {number(constant)}{'' if better else ', which is no worse'}."
     )
     if metrics.beats_constant:
         return f"It beats the best constant by more than chance explains. {errors}"
@@ -140,6 +145,20 @@ def standing(metrics: Metrics) -> str:
         f"can tell. {errors} "
         + (f"{auroc}, so another threshold may help. " if ranks else "")
         + "Do not rely on its verdicts, nor on its heatmaps."
+    )
+
+
+def reliability_sentences(reliability: Reliability) -> str:
+    """What scores are worth as probabilities, at the bin that is nearest to 80 % and over all bins."""
+    near = min(reliability.bins, key=lambda one: abs(one.score - 0.8))
+    spread = f"95 % interval {share(near.low)} to {share(near.high)} %"
+    error, chance = (number(100 * value) for value in (reliability.error, reliability.error_by_chance))
+    return (
+        "When it says 80 %, about 80 of 100 such images should be anomalous. "
+        f"Where it said about {100 * near.score:.0f} % ({images(near.n, 'test')}), {share(near.share)} % are anomalous "
+        f"({spread}). Over all test images, what it says and what is true lie {error} percentage points apart on "
+        "average (the expected calibration error); on this many images, scores that are exactly right would show about "
+        f"{chance} by chance."
     )
 
 

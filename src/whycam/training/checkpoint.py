@@ -26,7 +26,7 @@ class Plan:
 
     recipe: str
     settings: dict[str, Any]
-    """All that the recipe sets but its epochs, as JSON has it."""
+    """All that the recipe sets, as JSON has it, but epochs where more of them may be asked for later."""
     seed: int
     fingerprint: str
     """Of the training data; see `DataCard`."""

@@ -40,3 +40,8 @@ def draw_folds(anomalous: npt.NDArray[np.bool_], units: Sequence[Hashable], n_fo
         have[fold] += counts[unit]
         folds[members[unit]] = fold
     return folds
+
+
+def covered(folds: Ints, chosen: npt.NDArray[np.bool_]) -> bool:
+    """Whether, whichever fold is held out, some of the chosen images (N,) are left."""
+    return all(bool((chosen & (folds != fold)).any()) for fold in np.unique(folds))

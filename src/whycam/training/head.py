@@ -80,7 +80,8 @@ def fit_classes(
     """A small ReLU network that tells the classes apart, by cross-entropy; an epoch shows one random view of an image.
 
     Images of the rarer class are repeated until they make up a fifth. The same arguments give the same weights, bit
-    for bit, with the same number of threads.
+    for bit, whatever the number of threads: it works on one, as steps are so small that threads spend most of their
+    time waiting for each other, on a busy machine nearly all.
 
     Args:
         coordinates: (V, N, K), of which the first `settings.directions` are used.
@@ -92,6 +93,17 @@ def fit_classes(
     Raises:
         WhyCAMError: the loss is no longer finite.
     """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return _fit_classes(coordinates, anomalous, settings, seed, done)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _fit_classes(
+    coordinates: Tensor, anomalous: Bools, settings: HeadSettings, seed: int, done: Callable[[int, float], None]
+) -> Part:
     generator = torch.Generator().manual_seed(seed)
     used = coordinates[..., : settings.directions]
     spread = used.std().clamp(min=1e-6)
@@ -107,11 +119,8 @@ def fit_classes(
         weight.requires_grad_()
     chosen = torch.from_numpy(_repeated(anomalous))
     targets = torch.from_numpy(anomalous.astype(np.float32))
-    batch = min(settings.batch_size, max(8, len(chosen) // 8))
-    per_epoch = -(-len(chosen) // batch)
-    # At least so many steps, however few the images; what is told are `settings.epochs` stretches of equal length.
-    rounds = -(-_FEWEST_STEPS // (per_epoch * settings.epochs))
-    steps = settings.epochs * rounds * per_epoch
+    batch, rounds = _lengths(len(chosen), settings)
+    steps = n_steps(len(chosen), settings)
     optimizer = torch.optim.AdamW(weights.values(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, total_steps=steps, pct_start=0.1)
     for epoch in range(1, settings.epochs + 1):
@@ -165,6 +174,21 @@ def fit_distance(normal: Tensor) -> Part:
         skip=-directions.mean(dim=0).float(),
         bias=float(offsets.mean()),
     )
+
+
+def n_steps(n: int, settings: HeadSettings) -> int:
+    """How many steps `fit_classes` takes on n images, repeated ones counted."""
+    batch, rounds = _lengths(n, settings)
+    return settings.epochs * rounds * -(-n // batch)
+
+
+def _lengths(n: int, settings: HeadSettings) -> tuple[int, int]:
+    """Images in a batch, and how often an epoch goes through all of them.
+
+    There are at least 200 steps, however few the images; what is told are `settings.epochs` stretches of equal length.
+    """
+    batch = min(settings.batch_size, max(8, n // 8))
+    return batch, -(-_FEWEST_STEPS // (-(-n // batch) * settings.epochs))
 
 
 def _repeated(anomalous: Bools) -> npt.NDArray[np.intp]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 from whycam.errors import OptionError, one_of
 from whycam.networks.backbone import EFFICIENTNET_LITE0
+from whycam.types import Fewest
 
 Symmetry = Literal["auto", "none", "flip", "all"]
 SYMMETRIES: tuple[Symmetry, ...] = ("auto", "none", "flip", "all")
@@ -15,6 +16,10 @@ SYMMETRIES: tuple[Symmetry, ...] = ("auto", "none", "flip", "all")
 @dataclass(frozen=True, slots=True)
 class ClassicRecipe:
     """Everything about a training of the classic network except the data, the seed and the device."""
+
+    fewest: ClassVar[Fewest] = Fewest()
+    more_epochs: ClassVar[bool] = True
+    """Whether a training can go on for more epochs than were planned: here no epoch knows how many there will be."""
 
     name: str
     size_hw: tuple[int, int]
@@ -54,6 +59,10 @@ class DefaultRecipe:
     Taps, size and head were chosen by cross-validation on training images of ELPV (benchmarks/default_choices.py).
     """
 
+    fewest: ClassVar[Fewest] = Fewest(anomalous=1, train_normal=2, train_anomalous=0)
+    """Without an anomaly to learn from it knows normal images only; two of them tell how far apart they lie."""
+    more_epochs: ClassVar[bool] = False
+
     name: str = "default"
     size_hw: tuple[int, int] = (300, 300)
     backbone: str = EFFICIENTNET_LITE0
@@ -69,7 +78,57 @@ class DefaultRecipe:
         return self.head.epochs
 
 
-Recipe = ClassicRecipe | DefaultRecipe
+@dataclass(frozen=True, slots=True)
+class FinetuneRecipe:
+    """The late layers of a pretrained backbone, trained together with the head of `DefaultRecipe`.
+
+    Layers up to `cut` stay as they are, so that their maps are computed once. Weight gradients of depthwise
+    convolutions would take more than half of a step on a CPU, so these stay too.
+    """
+
+    fewest: ClassVar[Fewest] = Fewest()
+    more_epochs: ClassVar[bool] = False
+    """The learning rate falls to zero over all epochs."""
+
+    name: str = "finetune"
+    size_hw: tuple[int, int] = (300, 300)
+    backbone: str = EFFICIENTNET_LITE0
+    taps: tuple[str, ...] = ("depthwise8", "depthwise11", "depthwise15")
+    symmetry: Symmetry = "auto"
+    views: int = 4
+    """At most so many views of an image are judged; training sees all that its symmetry allows."""
+    cut: str = "block7"
+    epochs: int = 16
+    batch_size: int = 16
+    learning_rate: float = 2e-4
+    """Of the last layer."""
+    head_learning_rate: float = 1e-4
+    decay: float = 0.9
+    """Each layer learns at this share of the rate of the layer after it (Howard and Ruder 2018, arXiv 1801.06146)."""
+    weight_decay: float = 1e-2
+    average: float = 0.998
+    """Of the exponential moving average of the weights, an update."""
+    labels: Literal["classes", "graded"] = "classes"
+    """Whether the loss asks for anomalous or not, or for a graded target as it is."""
+    validation_share: float = 0.125
+    """Of the training images, kept to choose weights and to calibrate scores."""
+    head: HeadSettings = field(default_factory=HeadSettings)
+
+    @property
+    def optimizer(self) -> str:
+        """The optimiser in words, for the card and the report."""
+        return (
+            f"AdamW (learning rate {self.head_learning_rate:g} for the head, {self.learning_rate:g} for the last "
+            f"layer, {self.decay:g} times as much for each layer before, weight decay {self.weight_decay:g})"
+        )
+
+    @property
+    def loss(self) -> str:
+        """The loss in words, likewise."""
+        return "cross-entropy of the two classes" if self.labels == "classes" else "cross-entropy of graded targets"
+
+
+Recipe = ClassicRecipe | DefaultRecipe | FinetuneRecipe
 
 CLASSIC = ClassicRecipe(
     name="classic",
@@ -82,8 +141,9 @@ CLASSIC = ClassicRecipe(
     loss="mean absolute error",
 )
 DEFAULT = DefaultRecipe()
+FINETUNE = FinetuneRecipe()
 
-RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (DEFAULT, CLASSIC)}
+RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (DEFAULT, FINETUNE, CLASSIC)}
 
 
 def views_of(symmetry: Literal["none", "flip", "all"], at_most: int) -> tuple[int, ...]:
@@ -108,6 +168,10 @@ def choose_recipe(
             if is_given:
                 raise OptionError(f"`{option}` is not for the recipe {name}: leave it out, or take another recipe.")
         return recipe if epochs is None else replace(recipe, epochs=epochs)
+    if isinstance(recipe, FinetuneRecipe):
+        if backbone is not None and backbone != recipe.backbone:
+            raise OptionError(f"recipe {name} needs the backbone {recipe.backbone}.")
+        return replace(recipe, symmetry=symmetry, epochs=recipe.epochs if epochs is None else epochs)
     if epochs is not None:
         recipe = replace(recipe, head=replace(recipe.head, epochs=epochs))
     if backbone is not None and backbone != recipe.backbone:

@@ -59,6 +59,7 @@ def find_subspace(read: Read, rows: Rows, *, directions: int, seed: int) -> Subs
     x = (read(rows[np.sort(drawn)]).flatten(0, 1) - shift) * scale
     # From the Gram matrix of the rows, of which there are fewer than features.
     variances, vectors = torch.linalg.eigh((x @ x.T).double())
-    kept = min(directions, int((variances > 1e-6 * variances[-1]).sum()))
-    basis = (x.T.double() @ vectors.flip(1)[:, :kept] / variances.flip(0)[:kept].sqrt()).T
+    # Images that are all equal have no direction; one of zeros stands in for it.
+    kept = max(1, min(directions, int((variances > 1e-6 * variances[-1]).sum())))
+    basis = (x.T.double() @ vectors.flip(1)[:, :kept] / variances.flip(0)[:kept].clamp(min=1e-12).sqrt()).T
     return Subspace(shift, scale, basis.float().contiguous())

@@ -81,7 +81,7 @@ def train_epochs(
     device = next(network.parameters()).device
     targets = torch.from_numpy(data.targets.astype(np.float32)).to(device)
     batches = -(-len(data.rows) // recipe.batch_size)
-    with progress.bar("training", len(epochs) * batches) as bar, _deterministic(device):
+    with progress.bar("training", len(epochs) * batches) as bar, deterministic(device):
         for epoch in epochs:
             start = time.perf_counter()
             order = np.random.default_rng((seed, epoch)).permutation(len(data.rows))
@@ -108,7 +108,7 @@ def train_epochs(
 
 
 @contextmanager
-def _deterministic(device: torch.device) -> Iterator[None]:
+def deterministic(device: torch.device) -> Iterator[None]:
     """Bit-for-bit repeatable kernels while training; the caller's settings are put back."""
     before = torch.are_deterministic_algorithms_enabled()
     benchmark = torch.backends.cudnn.benchmark

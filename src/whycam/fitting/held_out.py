@@ -1,0 +1,51 @@
+"""Training images that a training keeps out of itself, to choose and to calibrate on."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from whycam.data.cache import PixelCache
+from whycam.errors import DataError
+from whycam.training.folds import draw_folds
+from whycam.types import Sample
+
+_FEWEST = 2
+"""Of each class, in either part."""
+
+
+def units_of(samples: list[Sample], pixels: PixelCache) -> list[str]:
+    """Which of the samples belong together: images of one group, and copies of one file."""
+    return [sample.group or pixels.digests[sample.file] for sample in samples]
+
+
+def keep_out(
+    samples: list[Sample], pixels: PixelCache, share: float, *, seed: int
+) -> tuple[list[Sample], list[Sample]]:
+    """The samples to train on, and those kept out; what belongs together stays together.
+
+    Args:
+        samples: all training images.
+        pixels: their content.
+        share: of the images, to keep out.
+        seed: of the draw.
+
+    Raises:
+        DataError: fewer than two images of a class would be on a side.
+    """
+    anomalous = np.array([sample.anomalous for sample in samples])
+    units = np.array(units_of(samples, pixels))
+    n_folds = max(2, round(1 / share))
+    out: npt.NDArray[np.bool_] = draw_folds(anomalous, units.tolist(), n_folds, seed=seed) == 0
+    for wanted, name in ((True, "anomalous"), (False, "normal")):
+        mine = anomalous == wanted
+        if min(len(set(units[mine & side])) for side in (out, ~out)) < _FEWEST:
+            n = int(mine.sum())
+            raise DataError(
+                f"{n} {name} training image{' is' if n == 1 else 's are'} too few to fine-tune and to keep {_FEWEST} "
+                "out of it (copies, and images of one group, count once): use --recipe default, or add more."
+            )
+    return (
+        [sample for sample, is_out in zip(samples, out, strict=True) if not is_out],
+        [sample for sample, is_out in zip(samples, out, strict=True) if is_out],
+    )

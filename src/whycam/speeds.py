@@ -1,0 +1,249 @@
+"""How fast this machine is, measured in a few seconds on some of the images that it is to work on."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from whycam.data.images import decode_resized, digest, read_bytes
+from whycam.data.parallel import in_order
+from whycam.errors import DataError, ImageError
+from whycam.evaluation.metrics import measure as measure_metrics
+from whycam.evaluation.threshold import midpoint
+from whycam.explain.explanation import explain, score
+from whycam.networks.backbone import Backbone, build_backbone
+from whycam.networks.classic import ClassicNetwork
+from whycam.networks.device import as_input
+from whycam.networks.efficientnet_lite import EfficientNetLite0
+from whycam.networks.heads import PooledHead
+from whycam.networks.network import Network
+from whycam.networks.pooled import PooledNetwork
+from whycam.training.head import fit_classes, n_steps
+from whycam.training.recipe import ClassicRecipe, FinetuneRecipe, HeadSettings, Recipe
+from whycam.training.trainer import LabelledPixels, new_optimizer, train_epochs
+from whycam.types import Pixels, Predictions, Sample
+
+_MATRIX = 512
+_SCORES = 500
+_HIDDEN = 1024
+"""Units of a head about as wide as those that are trained."""
+
+
+@dataclass(frozen=True, slots=True)
+class Speeds:
+    """Seconds that things take on this machine, for these data."""
+
+    start: float
+    """To make a network with its weights."""
+    read: float
+    """To read, decode and resize an image."""
+    pooled: Mapping[int, float]
+    """Side in pixels -> to compute the features of one view of an image."""
+    explained: Mapping[int, float]
+    """Side in pixels -> to explain one view of an image."""
+    head_step: float
+    """One step of the head's training."""
+    product: float
+    """One multiplication and addition in a product of matrices."""
+    eigen: float
+    """One n-th of an n-th of an n-th of the eigenvectors of a matrix (n, n)."""
+    width: int
+    """Number of features of an image."""
+    figure: float
+    """One plain plot."""
+    metrics: float
+    """Metrics with intervals, for an image."""
+    step: Mapping[str, float] = field(default_factory=dict)
+    """Recipe -> one step of a training through the network, for the recipes that do so."""
+
+
+def measure(samples: Sequence[Sample], recipes: Sequence[Recipe], *, device: torch.device, seconds: float) -> Speeds:
+    """The speeds that the cost of `recipes` follows from.
+
+    Args:
+        samples: the images; a few of them are read.
+        recipes: all with one network, at one size or several.
+        device: where training and scoring are to run.
+        seconds: about how long measuring may take; it takes longer only where one image does.
+
+    Raises:
+        DataError: none of the images looked at can be read.
+    """
+    first = recipes[0]
+    sizes = sorted({recipe.size_hw for recipe in recipes})
+    share = seconds / (2 + 3 * len(sizes))
+    begin = time.perf_counter()
+    backbone = None if isinstance(first, ClassicRecipe) else build_backbone(first.backbone, first.taps, pretrained=True)
+    start = time.perf_counter() - begin
+    pooled, explained, steps = {}, {}, {}
+    for size_hw in sizes:
+        pixels, read = _read(samples, size_hw, share)
+        network = (_toy(backbone) if backbone is not None else ClassicNetwork(size_hw)).to(device)
+        network.freeze()
+        images = as_input(pixels, device)
+        pooled[size_hw[0]] = _per_image(lambda some, n=network: score(n, some), images, share)  # type: ignore[misc]
+        explained[size_hw[0]] = _per_image(lambda some, n=network: explain(n, some), images, share)  # type: ignore[misc]
+        tuned = next((recipe for recipe in recipes if isinstance(recipe, FinetuneRecipe)), None)
+        if tuned is not None and tuned.size_hw == size_hw:
+            steps[tuned.name] = _finetune_step(tuned, device)
+        if isinstance(first, ClassicRecipe):
+            steps[first.name] = _classic_step(first, pixels, device)
+    return Speeds(
+        start=start,
+        read=read,
+        pooled=pooled,
+        explained=explained,
+        head_step=0.0 if isinstance(first, ClassicRecipe) else _head_step(first.head, len(samples)),
+        product=_product(),
+        eigen=_eigen(),
+        width=0 if backbone is None else 2 * sum(backbone.channels),
+        figure=_figure(),
+        metrics=_metrics(),
+        step=steps,
+    )
+
+
+def _clock(work: Callable[[], Any]) -> float:
+    begin = time.perf_counter()
+    work()
+    return time.perf_counter() - begin
+
+
+def _read(samples: Sequence[Sample], size_hw: tuple[int, int], seconds: float) -> tuple[Pixels, float]:
+    """Some images (n, H, W, 1 or 3), from all over the data, and seconds an image."""
+
+    def read(sample: Sample) -> Pixels | None:
+        try:
+            digest(read_bytes(sample.path))
+            return decode_resized(sample.path, size_hw)
+        except ImageError:
+            return None
+
+    order = np.random.default_rng(0).permutation(len(samples))[:64]
+    begin, n, found = time.perf_counter(), 0, []
+    with closing(in_order(read, (samples[index] for index in order))) as results:
+        for pixels in results:
+            n += 1
+            found += [] if pixels is None else [pixels]
+            if len(found) >= 8 and time.perf_counter() - begin > seconds:
+                break
+    if not found:
+        raise DataError(f"None of {n} images looked at can be decoded, first {samples[order[0]].file}.")
+    shape = (*size_hw, max(pixels.shape[2] for pixels in found))
+    return np.stack([np.broadcast_to(pixels, shape) for pixels in found]), (time.perf_counter() - begin) / n
+
+
+def _per_image(work: Callable[[Tensor], object], images: Tensor, seconds: float) -> float:
+    """Seconds an image, the first batch, in which things are set up, not counted."""
+    batch = images.repeat(-(-8 // len(images)), 1, 1, 1)[:8]
+    work(batch[:1])
+    begin, n = time.perf_counter(), 0
+    while not n or time.perf_counter() - begin < seconds / 2:
+        work(batch)
+        n += len(batch)
+    return (time.perf_counter() - begin) / n
+
+
+def _toy(backbone: Backbone) -> Network:
+    """The network of one view that the recipe default would make, with random weights in its head."""
+    width = 2 * sum(backbone.channels)
+    head = PooledHead.of(
+        backbone.channels,
+        shift=torch.zeros(width),
+        scale=torch.ones(width),
+        skip=(torch.zeros(width), 0.0),
+        hidden=(torch.rand(_HIDDEN, width) - 0.5, torch.zeros(_HIDDEN)),
+        output=(torch.rand(_HIDDEN) - 0.5, 0.0),
+    )
+    return PooledNetwork(backbone, head)
+
+
+def _classic_step(recipe: ClassicRecipe, pixels: Pixels, device: torch.device) -> float:
+    network = ClassicNetwork(recipe.size_hw)
+    network.initialise(torch.Generator().manual_seed(0))
+    network.to(device)
+    rows = np.arange(2 * recipe.batch_size)
+    data = LabelledPixels(lambda some: pixels[np.asarray(some) % len(pixels)], rows, rows % 2.0)
+    optimizer = new_optimizer(network, recipe)
+    epochs = list(train_epochs(network, optimizer, data, recipe=recipe, seed=0, epochs=range(1, 3)))
+    return epochs[-1].seconds / 2
+
+
+def _finetune_step(recipe: FinetuneRecipe, device: torch.device) -> float:
+    """Forward and back through the layers beyond the cut, on random maps; the optimiser costs little beside it."""
+    backbone = build_backbone(recipe.backbone, recipe.taps, pretrained=False)
+    if not isinstance(backbone, EfficientNetLite0):
+        raise TypeError(f"cannot cut {recipe.backbone}")
+    backbone.to(device)
+    cells, channels = recipe.size_hw, 3
+    for name, layer in backbone.row():
+        cells, channels = (layer.cells(cells[0]), layer.cells(cells[1])), layer.conv.out_channels
+        if name == recipe.cut:
+            break
+    backbone.requires_grad_(False)
+    for _, layer in backbone.row_after(recipe.cut):
+        # As in the training, where weights of depthwise convolutions stay.
+        layer.conv.weight.requires_grad_(layer.groups == 1)
+    # A quarter of a batch takes a quarter of the time.
+    maps = torch.rand(-(-recipe.batch_size // 4), channels, *cells, device=device)
+
+    def step() -> None:
+        taps = backbone.forward_from(recipe.cut, maps)
+        sum(
+            ((tap.mean(dim=(2, 3)) + tap.amax(dim=(2, 3))).sum() for tap in taps), torch.zeros((), device=device)
+        ).backward()  # type: ignore[no-untyped-call]
+
+    step()
+    return _clock(step) * recipe.batch_size / len(maps)
+
+
+def _head_step(settings: HeadSettings, n: int) -> float:
+    """Of training on random coordinates of the right shape."""
+    n = min(max(n, 8), 1024)
+    settings = HeadSettings(settings.directions, settings.hidden, settings.dropout, 1, settings.batch_size)
+    coordinates = torch.randn(1, n, settings.directions, generator=torch.Generator().manual_seed(0))
+    anomalous = np.arange(n) % 2 == 1
+    return _clock(lambda: fit_classes(coordinates, anomalous, settings, seed=0)) / n_steps(n, settings)
+
+
+def _product() -> float:
+    matrix = torch.rand(_MATRIX, _MATRIX, dtype=torch.float64)
+    _clock(lambda: matrix @ matrix)
+    return _clock(lambda: matrix @ matrix) / _MATRIX**3
+
+
+def _eigen() -> float:
+    matrix = torch.rand(_MATRIX, _MATRIX, dtype=torch.float64)
+    return _clock(lambda: torch.linalg.eigh(matrix + matrix.T)) / _MATRIX**3
+
+
+def _figure() -> float:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    def draw() -> None:
+        figure = Figure(figsize=(5, 4), dpi=150, layout="constrained")
+        figure.add_subplot().scatter(range(50), range(50))
+        FigureCanvasAgg(figure).print_png(io.BytesIO())  # type: ignore[no-untyped-call]
+
+    draw()
+    return _clock(draw)
+
+
+def _metrics() -> float:
+    rng = np.random.default_rng(0)
+    predictions = Predictions(
+        files=("",) * _SCORES,
+        targets=np.arange(_SCORES) % 2.0,
+        scores=rng.random(_SCORES),
+        groups=(None,) * _SCORES,
+    )
+    return _clock(lambda: measure_metrics(predictions, midpoint(), probabilities=True, seed=0)) / _SCORES

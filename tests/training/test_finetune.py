@@ -1,0 +1,156 @@
+"""The recipe `finetune` from images to a network whose evidence adds up."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.conftest import make_parts
+from whycam import run_folder
+from whycam.data.cache import PixelCache, open_pixels
+from whycam.data.samples import open_dataset
+from whycam.data.split import split_samples
+from whycam.errors import DataError, OptionError, RunError
+from whycam.features import Maps
+from whycam.fitting.fit import fit
+from whycam.fitting.plan import Fitted, plan
+from whycam.networks.backbone import build_backbone
+from whycam.networks.device import as_input
+from whycam.networks.pooled import PooledNetwork
+from whycam.networks.views import turn
+from whycam.progress import SILENT
+from whycam.training.checkpoint import load_checkpoint
+from whycam.training.recipe import FINETUNE, HeadSettings, choose_recipe
+from whycam.types import Dataset, EpochRecord
+
+RECIPE = replace(FINETUNE, size_hw=(64, 64), symmetry="flip", epochs=3, head=HeadSettings(epochs=4, folds=2))
+
+
+@pytest.fixture(scope="module")
+def data(parts: Path) -> tuple[Dataset, PixelCache]:
+    dataset, _ = split_samples(open_dataset(parts), 0.25, seed=0)
+    return dataset, open_pixels(dataset.samples, RECIPE.size_hw)
+
+
+def run(folder: Path, data: tuple[Dataset, PixelCache], recipe=RECIPE, *, resume: bool = False) -> Fitted:
+    folder.mkdir(exist_ok=True)
+    planned, checkpoint = plan(folder, *data, recipe, seed=0, device="cpu", resume=resume)
+    return fit(folder, *data, recipe, planned=planned, checkpoint=checkpoint, progress=SILENT)
+
+
+@pytest.fixture(scope="module")
+def fitted(data: tuple[Dataset, PixelCache], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Fitted]:
+    folder = tmp_path_factory.mktemp("runs") / "finetuned"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WHYCAM_CACHE_DIR", str(tmp_path_factory.getbasetemp() / "cache"))
+        return folder, run(folder, data)
+
+
+def test_evidence_adds_up_and_loss_falls(data: tuple[Dataset, PixelCache], fitted: tuple[Path, Fitted]) -> None:
+    folder, result = fitted
+    network = result.network
+    assert isinstance(network, PooledNetwork)
+    assert network.views == (0, 4)
+    images = as_input(data[1].read(np.arange(6)), torch.device("cpu"))
+    with torch.no_grad():
+        found = network.linearise(network.stages(images))
+        expected = network(images)
+    evidence = sum((f * g).flatten(1).sum(1) for f, g in zip(found.features, found.gradients, strict=True))
+    torch.testing.assert_close(evidence + found.intercept, expected, rtol=1e-3, atol=1e-3)
+    losses = [record.loss for record in result.history]
+    assert losses[-1] < losses[0]
+    assert [record.epoch for record in run_folder.read_history(folder)] == [1, 2, 3]
+    assert not result.card.interrupted
+    assert (result.card.recipe, result.card.epochs_done, result.card.epochs_planned) == ("finetune", 3, 3)
+
+
+def test_the_backbone_is_tuned_beyond_the_cut_alone(fitted: tuple[Path, Fitted]) -> None:
+    network = fitted[1].network
+    assert isinstance(network, PooledNetwork)
+    before = build_backbone(RECIPE.backbone, RECIPE.taps, pretrained=True).state_dict()
+    changed = {name for name, value in network.backbone.state_dict().items() if not torch.equal(value, before[name])}
+    assert {name.split(".")[1] for name in changed} == {
+        *(f"expand{n}" for n in range(8, 16)),
+        *(f"depthwise{n}" for n in range(8, 16)),
+        *(f"block{n}" for n in range(8, 15)),
+    }
+    assert not [name for name in changed if "running" in name or (".depthwise" in name and ".conv." in name)]
+
+
+def test_what_was_chosen_is_told(fitted: tuple[Path, Fitted]) -> None:
+    views, weights, calibration, auroc = fitted[1].card.choices
+    assert views == "Views: as it is, mirrored."
+    assert weights.startswith("Weights: ") and weights.count("%") == 4 and "log loss on held-out" in weights
+    assert "were kept out of the training" in calibration
+    assert "AUROC" in auroc and "take the interval seriously" in auroc
+
+
+def test_a_training_stopped_after_an_epoch_goes_on_to_the_same_bits(
+    data: tuple[Dataset, PixelCache],
+    fitted: tuple[Path, Fitted],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write = run_folder.write_history
+
+    def stop(folder: Path, history: tuple[EpochRecord, ...]) -> None:
+        write(folder, history)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        calls = iter((stop, write))
+        patch.setattr(run_folder, "write_history", lambda folder, history: next(calls)(folder, history))
+        stopped = run(tmp_path / "run", data)
+    assert not torch.are_deterministic_algorithms_enabled()
+    assert stopped.card.interrupted and stopped.card.epochs_done == 1
+    resumed = run(tmp_path / "run", data, resume=True)
+    assert [record.loss for record in resumed.history] == [record.loss for record in fitted[1].history]
+    for name, value in fitted[1].network.state_dict().items():
+        assert torch.equal(resumed.network.state_dict()[name], value), name
+
+
+def test_other_epochs_are_another_plan(data: tuple[Dataset, PixelCache], fitted: tuple[Path, Fitted]) -> None:
+    assert load_checkpoint(fitted[0]) is not None
+    with pytest.raises(RunError, match=r"epochs \(3, now 4\)"):
+        plan(fitted[0], *data, replace(RECIPE, epochs=4), seed=0, device="cpu", resume=True)
+
+
+def test_too_few_anomalies_are_refused_before_anything_is_written(tmp_path: Path) -> None:
+    dataset = open_dataset(make_parts(tmp_path / "few", n_normal=24, n_anomalous=8))
+    dataset, _ = split_samples(dataset, 0.25, seed=0)
+    pixels = open_pixels(dataset.samples, RECIPE.size_hw)
+    with pytest.raises(DataError, match=r"6 anomalous training images are too few to fine-tune.*--recipe default"):
+        plan(tmp_path / "run", dataset, pixels, RECIPE, seed=0, device="cpu", resume=False)
+    assert not (tmp_path / "run").exists()
+
+
+def test_maps_are_read_each_in_its_own_view(data: tuple[Dataset, PixelCache]) -> None:
+    backbone = build_backbone(RECIPE.backbone, ("block7",), pretrained=True)
+    maps = Maps(backbone, data[1], device=torch.device("cpu"))
+    rows, views = np.array([4, 2, 4]), np.array([5, 0, 0])
+    maps.compute((0, 5), rows)
+    found = maps.read(views, rows)
+    for number, (row, view) in enumerate(zip(rows, views, strict=True)):
+        image = turn(as_input(data[1].read(np.array([row])), torch.device("cpu")), int(view))
+        with torch.no_grad():
+            torch.testing.assert_close(found[number], backbone(image)[0][0], rtol=1e-4, atol=1e-4)
+
+
+def test_a_cache_that_may_not_hold_the_maps_is_told(
+    data: tuple[Dataset, PixelCache], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    maps = Maps(build_backbone(RECIPE.backbone, ("block7",), pretrained=True), data[1], device=torch.device("cpu"))
+    monkeypatch.setenv("WHYCAM_CACHE_GB", "0.0001")
+    with pytest.raises(OptionError, match="`WHYCAM_CACHE_GB` must be at least"):
+        maps.compute((0, 4), np.arange(40))
+
+
+def test_the_recipe_takes_epochs_and_symmetry_but_no_other_backbone() -> None:
+    assert choose_recipe("finetune", epochs=2, symmetry="none") == replace(FINETUNE, epochs=2, symmetry="none")
+    assert choose_recipe("finetune", backbone="efficientnet-lite0") == FINETUNE
+    with pytest.raises(OptionError, match="recipe finetune needs the backbone efficientnet-lite0"):
+        choose_recipe("finetune", backbone="timm:resnet18")
