@@ -40,7 +40,7 @@ _SHORT = 60.0
 EPOCHS = range(40, 2, -1)
 """Of the recipe finetune; fewer are not worth their time."""
 
-_SCALE_IMAGES = 256
+_SCALE_IMAGES = 64
 _MOST_EXHIBITS = 36
 _FIGURES = 12
 _FIGURES_AN_EXHIBIT = 0.4

@@ -24,33 +24,34 @@ from whycam.report.contents import ReportInput
 from whycam.report.page import write_report
 from whycam.types import Dataset, EpochRecord, Evaluation, Exhibit, Floats, Pixels, Predictions, Sample, Threshold
 
-_SCALE_IMAGES = 256
+_SCALE_IMAGES = 64
 _SCALE_QUANTILE = 0.75
 _MISTAKES, _RIGHT = 24, 12
 _PICTURE_SIDE = 384
 
 
-def heatmap_scale(detector: Detector, dataset: Dataset, pixels: PixelCache, *, progress: Progress) -> float:
+def heatmap_scale(
+    detector: Detector, dataset: Dataset, pixels: PixelCache, scores: Floats, *, progress: Progress
+) -> float:
     """The heatmap value shown as the hottest colour, one for the whole run.
 
     The upper quartile of the heatmaps' maxima over training images whose verdict is anomalous, so that most alarms show
     their reason below it; over those whose target is anomalous where there is no such verdict, and over all where there
-    is neither. At most 256 images are looked at, evenly spread. 0 where no heatmap has a positive cell.
+    is neither. At most 64 images are looked at, evenly spread. 0 where no heatmap has a positive cell.
+
+    `scores` (N,) are those of all of `dataset.samples`.
     """
-    train = [sample for sample in dataset.samples if sample.split == "train"]
-    samples = train[:: -(-len(train) // _SCALE_IMAGES)]
-    rows = pixels.rows(samples)
+    train = [number for number, sample in enumerate(dataset.samples) if sample.split == "train"]
+    verdicts = [number for number in train if detector.card.threshold.verdict(scores[number]) == "anomalous"]
+    targets = [number for number in train if dataset.samples[number].anomalous]
+    chosen = verdicts or targets or train
+    rows = pixels.rows([dataset.samples[number] for number in chosen[:: -(-len(chosen) // _SCALE_IMAGES)]])
     maxima: list[float] = []
-    verdicts: list[bool] = []
     with progress.bar("setting the colour scale", len(rows)) as bar:
         for batch in batches(rows.tolist()):
-            explanation = detector.explain_pixels(pixels.read(batch))
-            maxima += explanation.heatmaps.max(axis=(1, 2)).tolist()
-            verdicts += [detector.card.threshold.verdict(score) == "anomalous" for score in explanation.scores]
+            maxima += detector.explain_pixels(pixels.read(batch)).heatmaps.max(axis=(1, 2)).tolist()
             bar.advance(len(batch))
-    targets = [sample.anomalous for sample in samples]
-    chosen = next(np.array(mask) for mask in (verdicts, targets, [True] * len(samples)) if any(mask))
-    return float(np.quantile(np.array(maxima)[chosen], _SCALE_QUANTILE))
+    return float(np.quantile(maxima, _SCALE_QUANTILE))
 
 
 def judge(
@@ -58,17 +59,18 @@ def judge(
     detector: Detector,
     dataset: Dataset,
     pixels: PixelCache,
+    scores: Floats,
     *,
     evaluated: DataCard | None,
     history: Sequence[EpochRecord],
     progress: Progress,
 ) -> Evaluation:
-    """Score all of `dataset` and write predictions.csv, metrics.json, report.html, plots and gallery into `folder`.
+    """Write predictions.csv, metrics.json, report.html, plots and gallery into `folder`.
 
-    `evaluated` describes `dataset` where it is not what the model was trained on.
+    `scores` (N,) are those of all of `dataset.samples`; `evaluated` describes `dataset` where it is not what the model
+    was trained on.
     """
     card = detector.card
-    scores = detector.score_cached(pixels, pixels.rows(dataset.samples), progress=progress)
     sets: dict[str, Predictions] = {}
     for split in ("train", "test"):
         chosen = [number for number, sample in enumerate(dataset.samples) if sample.split == split]

@@ -95,7 +95,7 @@ class Terminal:
         sets = [("test", evaluation.test)]
         if evaluation.train is not None:
             sets.insert(0, ("train", evaluation.train))
-        table = Table(box=None, pad_edge=False, header_style="bold")
+        table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
         table.add_column("", no_wrap=True)
         for name, metrics in sets:
             table.add_column(f"{name}, n = {metrics.n}", no_wrap=True)

@@ -132,10 +132,13 @@ def train(
         described = describe_data(dataset, fingerprint=planned.fingerprint, split=how)
         training = replace(fitted.card, choices=told + fitted.card.choices)
         card = make_card(fitted.network, training, described, threshold=midpoint(), size_hw=chosen.size_hw)
-        scale = heatmap_scale(Detector(fitted.network, card, device=device), dataset, pixels, progress=progress)
-        card = replace(card, heatmap=replace(card.heatmap, scale=scale))
         detector = Detector(fitted.network, card, device=device)
-        evaluation = judge(folder, detector, dataset, pixels, evaluated=None, history=fitted.history, progress=progress)
+        scores = detector.score_cached(pixels, pixels.rows(dataset.samples), progress=progress)
+        scale = heatmap_scale(detector, dataset, pixels, scores, progress=progress)
+        detector.card = card = replace(card, heatmap=replace(card.heatmap, scale=scale))
+        evaluation = judge(
+            folder, detector, dataset, pixels, scores, evaluated=None, history=fitted.history, progress=progress
+        )
         save_bundle(folder, fitted.network, card)
     return Run(folder, described, evaluation, detector)
 
@@ -191,7 +194,10 @@ def evaluate(
     if target != source:
         run_folder.check_evaluation_place(target)
     with run_folder.held(target):
-        evaluation = judge(target, detector, dataset, pixels, evaluated=evaluated, history=history, progress=progress)
+        scores = detector.score_cached(pixels, pixels.rows(dataset.samples), progress=progress)
+        evaluation = judge(
+            target, detector, dataset, pixels, scores, evaluated=evaluated, history=history, progress=progress
+        )
     return Run(target, described, evaluation, detector)
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from whycam import run_folder
 from whycam.card import TrainingCard
 from whycam.data.cache import PixelCache
+from whycam.data.parallel import in_order
 from whycam.features import Features
 from whycam.fitting.choices import auroc_sentence, calibration_sentence, few_sentence, views_sentence
 from whycam.fitting.held_out import units_of
@@ -177,10 +178,16 @@ def _out_of_fold_classes(
 ) -> Floats:
     """(N,) logits of images by heads that were not trained on them."""
     raw = np.zeros(len(anomalous))
-    for fold in np.unique(folds):
-        held = folds == fold
+
+    def fitted(held: Bools) -> Floats:
         part = fit_classes(coordinates[:, ~held], anomalous[~held], settings, seed=seed)
-        raw[held] = part.logits(coordinates[:, held])
+        return part.logits(coordinates[:, held])
+
+    sides = [folds == fold for fold in np.unique(folds)]
+    # One fold a core: PyTorch's number of threads belongs to the process, and `fitted` must not change it meanwhile.
+    with cpu_threads(1):
+        for held, logits in zip(sides, in_order(fitted, sides), strict=True):
+            raw[held] = logits
     return raw
 
 
