@@ -15,7 +15,19 @@ from rich.console import Console
 from rich.table import Table
 
 RESULTS = Path(__file__).parent / "results"
-_PACKAGES = ("whycam", "torch", "numpy", "pillow", "keras", "tensorflow-cpu", "grad-cam", "torchcam", "captum")
+_PACKAGES = (
+    "whycam",
+    "torch",
+    "onnxruntime",
+    "scikit-learn",
+    "numpy",
+    "pillow",
+    "keras",
+    "tensorflow-cpu",
+    "grad-cam",
+    "torchcam",
+    "captum",
+)
 
 
 def record(name: str, title: str, rows: list[Mapping[str, object]], *, seed: int | None = None) -> None:

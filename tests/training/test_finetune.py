@@ -83,7 +83,7 @@ def test_the_backbone_is_tuned_beyond_the_cut_alone(fitted: tuple[Path, Fitted])
 
 def test_what_was_chosen_is_told(fitted: tuple[Path, Fitted]) -> None:
     views, weights, calibration, auroc = fitted[1].card.choices
-    assert views == "Views: as it is, mirrored."
+    assert views == "Views: the image as it is, mirrored."
     assert weights.startswith("Weights: ") and weights.count("%") == 4 and "log loss on held-out" in weights
     assert "were kept out of the training" in calibration
     assert "AUROC" in auroc and "take the interval seriously" in auroc

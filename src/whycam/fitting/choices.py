@@ -25,6 +25,19 @@ def views_sentence(losses: Mapping[tuple[int, ...], float], chosen: tuple[int, .
     return f"{text}."
 
 
+def time_sentence(done: int, planned: int) -> str:
+    """That the budget ended a training early."""
+    return f"The time was up after {done} of {planned} epochs."
+
+
+def torn_sentence() -> str:
+    """That what belongs together could not be kept on one side of a fold."""
+    return (
+        "All training images of a class are copies or one group, so cross-validation divides them: "
+        "its figures and the calibration are too optimistic."
+    )
+
+
 def calibration_sentence(n: int) -> str:
     """How scores became probabilities."""
     return f"Scores are calibrated (Platt scaling) on {images(n, 'training')}, each judged by a head not trained on it."
@@ -60,7 +73,7 @@ def few_sentence(n: int) -> str:
 
 
 def _listed(views: tuple[int, ...]) -> str:
-    return ", ".join(NAMES[view] for view in views)
+    return f"the image {', '.join(NAMES[view] for view in views)}"
 
 
 def weights_sentence(losses: Mapping[float, float], chosen: float) -> str:

@@ -10,6 +10,7 @@ import torch
 from whycam import run_folder
 from whycam.card import TrainingCard
 from whycam.data.cache import PixelCache
+from whycam.fitting.choices import time_sentence
 from whycam.fitting.plan import Fitted, cpu_threads, out_of_time, training_samples
 from whycam.networks.classic import ClassicNetwork
 from whycam.progress import Progress
@@ -80,5 +81,6 @@ def fit_classic(
         threads=planned.threads,
         seconds=round(sum(record.seconds for record in history), 3),
         interrupted=interrupted,
+        choices=() if interrupted or len(history) == recipe.epochs else (time_sentence(len(history), recipe.epochs),),
     )
     return Fitted(network, tuple(history), card)

@@ -16,7 +16,7 @@ from whycam.card import TrainingCard
 from whycam.data.cache import PixelCache
 from whycam.data.parallel import in_order
 from whycam.features import Features
-from whycam.fitting.choices import auroc_sentence, calibration_sentence, few_sentence, views_sentence
+from whycam.fitting.choices import auroc_sentence, calibration_sentence, few_sentence, torn_sentence, views_sentence
 from whycam.fitting.held_out import units_of
 from whycam.fitting.plan import Fitted, cpu_threads, training_samples
 from whycam.networks.backbone import build_backbone
@@ -62,8 +62,9 @@ def fit_default(
         epochs_planned=len(learned.history),
         epochs_done=len(learned.history),
         batch_size=recipe.head.batch_size,
-        optimizer=f"AdamW (learning rate {recipe.head.learning_rate:g}, weight decay {recipe.head.weight_decay:g})",
-        loss="cross-entropy of the two classes",
+        # Without anomalies the head is a closed form, and nothing is optimised.
+        optimizer=recipe.optimizer if learned.history else "none",
+        loss=recipe.loss if learned.history else "none",
         device=planned.device,
         threads=planned.threads,
         seconds=round(time.perf_counter() - start, 3),
@@ -139,15 +140,17 @@ def _learn(
     few = n_units[1] < _FEWEST_ANOMALIES
     n_folds = max(2, min(settings.folds, n_units[0] if few else min(n_units)))
     folds = draw_folds(anomalous, units, n_folds, seed=seed)
+    torn: tuple[str, ...] = ()
     if not covered(folds, ~anomalous) or not (few or covered(folds, anomalous)):
         # All of a class is one unit: held out with it, nothing would be left to compare with.
         folds = draw_folds(anomalous, range(len(samples)), n_folds, seed=seed)
+        torn = (torn_sentence(),)
     if few:
         views, coordinates = next(iter(candidates.items()))
         distances = _out_of_fold_distances(coordinates, anomalous, folds)
         distance = fit_distance(coordinates[:, ~anomalous])
         sentence = few_sentence(int(anomalous.sum()))
-        return Learned(subspace, views, (distance,), normal_only(distances[~anomalous]), (), (sentence,))
+        return Learned(subspace, views, (distance,), normal_only(distances[~anomalous]), (), (sentence, *torn))
     raw = {views: _out_of_fold_classes(c, anomalous, folds, settings, seed) for views, c in candidates.items()}
     losses = {views: log_loss(platt(z[:, None], anomalous).logits(z[:, None]), anomalous) for views, z in raw.items()}
     views = min(losses, key=lambda candidate: losses[candidate])
@@ -169,6 +172,7 @@ def _learn(
         views_sentence(losses, views),
         calibration_sentence(len(anomalous)),
         auroc_sentence(calibration.logits(both), samples, seed=seed),
+        *torn,
     )
     return Learned(subspace, views, parts, calibration, tuple(history), choices)
 

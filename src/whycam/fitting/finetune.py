@@ -14,7 +14,7 @@ from whycam import run_folder
 from whycam.card import TrainingCard
 from whycam.data.cache import PixelCache
 from whycam.features import Features, Maps
-from whycam.fitting.choices import validation_sentences, weights_sentence
+from whycam.fitting.choices import time_sentence, validation_sentences, weights_sentence
 from whycam.fitting.default import learn
 from whycam.fitting.held_out import keep_out
 from whycam.fitting.plan import Fitted, cpu_threads, out_of_time, training_samples
@@ -104,6 +104,7 @@ def fit_finetune(
             learned.choices[0],
             weights_sentence({share: choice.loss for share, choice in choices.items()}, best),
             *validation_sentences(chosen.logits, kept_out, seed=planned.seed),
+            *_early(len(history), recipe.epochs, interrupted),
         ),
     )
     return Fitted(network, history, card)
@@ -117,6 +118,10 @@ class _Choice:
     logits: Floats
     """Calibrated."""
     loss: float
+
+
+def _early(done: int, planned: int, interrupted: bool) -> tuple[str, ...]:
+    return () if interrupted or done == planned else (time_sentence(done, planned),)
 
 
 def _choice(raw: Floats, samples: list[Sample]) -> _Choice:

@@ -73,6 +73,16 @@ class DefaultRecipe:
     head: HeadSettings = field(default_factory=HeadSettings)
 
     @property
+    def optimizer(self) -> str:
+        """The optimiser in words, for the card and the report."""
+        return f"AdamW (learning rate {self.head.learning_rate:g}, weight decay {self.head.weight_decay:g})"
+
+    @property
+    def loss(self) -> str:
+        """The loss in words, likewise."""
+        return "cross-entropy of the two classes"
+
+    @property
     def epochs(self) -> int:
         """Of the head, over the cached features."""
         return self.head.epochs
