@@ -34,6 +34,10 @@ class RunError(WhyCAMError):
     """A run folder is missing, incomplete, damaged, or would be overwritten."""
 
 
+class GateError(WhyCAMError):
+    """What was asked for cannot be promised, or a gate that was asked for did not pass: exit code 1 instead of 2."""
+
+
 class MissingDependencyError(WhyCAMError):
     """An optional package is not installed; the text says which extra brings it."""
 

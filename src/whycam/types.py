@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 Split = Literal["train", "test"]
-Verdict = Literal["normal", "anomalous"]
+Verdict = Literal["normal", "anomalous", "unsure"]
 Floats = npt.NDArray[np.floating]
 Pixels = npt.NDArray[np.uint8]
 
@@ -159,14 +159,29 @@ class Metrics:
 
 
 @dataclass(frozen=True, slots=True)
+class Band:
+    """The scores from `low` up to, not including, `high`: the verdict on them is `unsure`."""
+
+    low: float
+    high: float
+    rule: str
+    """Where the ends came from, and what is promised about the verdicts outside."""
+
+
+@dataclass(frozen=True, slots=True)
 class Threshold:
-    """The score at or above which the verdict is `anomalous`, and where it came from."""
+    """The score at or above which an image counts as anomalous, and where it came from."""
 
     value: float
     rule: str
+    """For people: the rule, what it was chosen on, and its promise with its confidence where it has one."""
+    band: Band | None = None
+    """With ``band.low <= value <= band.high``; None where every image is told normal or anomalous."""
 
     def verdict(self, score: float) -> Verdict:
         """The verdict on one score."""
+        if self.band is not None and self.band.low <= score < self.band.high:
+            return "unsure"
         return "anomalous" if score >= self.value else "normal"
 
 

@@ -56,7 +56,7 @@ def test_metrics_json_has_the_documented_shape(test_set: Predictions) -> None:
     assert list(found) == ["schema", "train", "test", "threshold"]
     assert found["schema"] == 1
     assert found["train"] == found["test"]
-    assert set(found["threshold"]) == {"value", "rule"}
+    assert set(found["threshold"]) == {"value", "rule", "band"}
     assert list(found["test"]) == [
         *("n", "n_anomalous", "mae", "rmse", "accuracy", "balanced_accuracy", "f1", "precision", "recall", "auroc"),
         *("average_precision", "brier", "confusion_matrix", "constant", "beats_constant"),
