@@ -9,6 +9,8 @@ NAMES = (
     "default_elpv",
     "finetune_elpv",
     "magnetic_tile",
+    "novelty",
+    "promise_coverage",
     "classic_elpv",
     "epoch_speed",
     "explain_speed",

@@ -20,18 +20,17 @@ SEEDS_VARIABLE = "WHYCAM_SEEDS"
 def main() -> None:
     seeds = [int(seed) for seed in os.environ.get(SEEDS_VARIABLE, "0,1,2").split(",")]
     rows = []
-    for name, data, share in (("P1", p1(), 0.25), ("P2", p2(), 0.2)):
+    for name, protocol in (("P1", p1), ("P2", p2)):
         tests, seconds = [], []
         for seed in seeds:
             with tempfile.TemporaryDirectory() as folder:
                 start = time.perf_counter()
                 run = train(
-                    data,
+                    protocol(seed),
                     out=Path(folder) / "run",
                     recipe="finetune",
                     budget=BUDGET,
                     seed=seed,
-                    test_share=share,
                     device="cpu",
                     progress=TerminalProgress(),
                 )

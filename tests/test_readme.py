@@ -28,7 +28,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_there_is_something_to_run() -> None:
-    assert {shlex.split(command)[1] for command in COMMANDS} == {"train", "explain", "score", "evaluate"}
+    assert {shlex.split(command)[1] for command in COMMANDS} == {"audit", "train", "explain", "score", "evaluate"}
     assert len(PROGRAMS) == 1
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from whycam.errors import WhyCAMError as WhyCAMError
     from whycam.inspection import Inspection as Inspection
     from whycam.workflow import Run as Run
+    from whycam.workflow import audit as audit
     from whycam.workflow import evaluate as evaluate
     from whycam.workflow import load as load
     from whycam.workflow import score as score
@@ -24,6 +25,7 @@ _HOMES = {
     "Inspection": "whycam.inspection",
     "Run": "whycam.workflow",
     "WhyCAMError": "whycam.errors",
+    "audit": "whycam.workflow",
     "evaluate": "whycam.workflow",
     "load": "whycam.workflow",
     "score": "whycam.workflow",

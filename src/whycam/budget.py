@@ -102,9 +102,11 @@ def seconds_of_default(job: Job, recipe: DefaultRecipe, speeds: Speeds) -> float
     n, folds = job.n_train, recipe.head.folds
     features = n * views * speeds.pooled[recipe.size_hw[0]]
     inside = max(1, n - n // folds)
-    steps = candidates * folds * n_steps(inside, recipe.head) + n_steps(n, recipe.head)
+    brief = replace(recipe.head, epochs=min(recipe.head.epochs, recipe.head.choosing_epochs))
+    trials = folds * candidates * n_steps(inside, brief) if candidates > 1 else 0
+    steps = trials + folds * n_steps(inside, recipe.head) + n_steps(n, recipe.head)
     rows = n * views
-    drawn = min(2000, rows)
+    drawn = min(1000, rows)
     directions = min(1024, drawn)
     subspace = drawn**3 * speeds.eigen + (drawn * drawn + (drawn + rows) * directions) * speeds.width * speeds.product
     distances = (folds + 1) * (directions**3 * speeds.eigen + rows * directions**2 * speeds.product)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+import torch
 from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
@@ -15,11 +16,13 @@ from safetensors.torch import load_file, save
 from whycam.atomic import write_bytes, write_text
 from whycam.card import Card, CellGrid, DataCard, HeatmapCard, ModelCard, PooledCard, TrainingCard
 from whycam.errors import OptionError, RunError, printable
+from whycam.explain.methods import METHODS
 from whycam.explain.placement import combined_grid
 from whycam.networks.backbone import build_backbone
 from whycam.networks.classic import SMALLEST_SIDE, ClassicNetwork
 from whycam.networks.heads import PooledHead
 from whycam.networks.network import Network
+from whycam.networks.novelty import NoveltyModel
 from whycam.networks.pooled import PooledNetwork
 from whycam.networks.views import NAMES
 from whycam.types import Dataset, Threshold
@@ -27,7 +30,8 @@ from whycam.types import Dataset, Threshold
 CARD = "card.json"
 WEIGHTS = "model.safetensors"
 
-SCHEMA = 2
+SCHEMA = 3
+_NOVELTY = "novelty."
 _LARGEST_SIDE = 4096
 _MOST_HIDDEN = 100_000
 SEGMENT_LEVEL = 0.5
@@ -36,10 +40,17 @@ _PACKAGES = ("whycam", "torch", "numpy", "pillow", "scipy", "scikit-learn", "onn
 _CARD = TypeAdapter(Card)
 
 
-def save_bundle(folder: Path, network: Network, card: Card) -> None:
+def save_bundle(folder: Path, network: Network, card: Card, novelty: NoveltyModel | None) -> None:
     """Write the weights, then the card; a folder with a card therefore has its weights."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    if novelty is not None:
+        tensors |= {_NOVELTY + name: torch.from_numpy(array) for name, array in novelty.tensors().items()}
     write_bytes(folder / WEIGHTS, save(tensors))
+    save_card(folder, card)
+
+
+def save_card(folder: Path, card: Card) -> None:
+    """Write the card alone; the weights that it belongs to are there already."""
     write_text(folder / CARD, _CARD.dump_json(card, indent=2).decode() + "\n")
 
 
@@ -63,8 +74,11 @@ def load_card(folder: Path) -> Card:
     return card
 
 
-def load_bundle(folder: Path) -> tuple[Network, Card]:
-    """The network, in evaluation mode on the CPU, and its card; RunError where either is missing or damaged."""
+def load_bundle(folder: Path) -> tuple[Network, Card, NoveltyModel | None]:
+    """The network, in evaluation mode on the CPU, its card, and what tells strange images where the run has that.
+
+    RunError where something is missing or damaged.
+    """
     card = load_card(folder)
     network = build_network(card.model)
     _check_sane(folder / CARD, card, network)
@@ -72,10 +86,14 @@ def load_bundle(folder: Path) -> tuple[Network, Card]:
     if not path.exists():
         raise RunError(f"{folder} has no {WEIGHTS}: copy it beside {CARD}.")
     try:
-        network.load_state_dict(load_file(path))
-    except (SafetensorError, RuntimeError, OSError) as error:
+        tensors = load_file(path)
+        strange = {name: tensors.pop(name).numpy() for name in list(tensors) if name.startswith(_NOVELTY)}
+        network.load_state_dict(tensors)
+        arrays = {name.removeprefix(_NOVELTY): array for name, array in strange.items()}
+        novelty = NoveltyModel.from_tensors(arrays) if card.novelty is not None else None
+    except (SafetensorError, RuntimeError, OSError, KeyError, ValueError) as error:
         raise RunError(f"{path} is damaged or belongs to another card: {str(error).splitlines()[0]}") from error
-    return network.eval(), card
+    return network.eval(), card, novelty
 
 
 def build_network(model: ModelCard) -> Network:
@@ -102,10 +120,11 @@ def _pooled_network(card: PooledCard) -> PooledNetwork:
 def _check_sane(path: Path, card: Card, network: Network) -> None:
     # A threshold that is no number would call every image normal: a damaged card must not fail open.
     wrong = {
-        "threshold.value": not math.isfinite(card.threshold.value),
+        "threshold": not _is_threshold(card.threshold),
         "heatmap.scale": not (math.isfinite(card.heatmap.scale) and card.heatmap.scale >= 0),
         "heatmap.segment_level": not 0 < card.heatmap.segment_level <= 1,
         "heatmap.grid": card.heatmap.grid != _grid(network, card.model.size_hw),
+        "heatmap.method": card.heatmap.method not in METHODS,
         "data.root": "\0" in card.data.root,
     }
     for name, is_wrong in wrong.items():
@@ -113,14 +132,25 @@ def _check_sane(path: Path, card: Card, network: Network) -> None:
             raise RunError(f"{path} is damaged: {name} has a value that it cannot have.")
 
 
+def _is_threshold(threshold: Threshold) -> bool:
+    band = threshold.band
+    ends = (threshold.value,) if band is None else (band.low, threshold.value, band.high)
+    return all(map(math.isfinite, ends)) and list(ends) == sorted(ends)
+
+
 def _grid(network: Network, size_hw: tuple[int, int]) -> CellGrid:
     return combined_grid(network.grids(size_hw), size_hw)
 
 
 def make_card(
-    network: Network, training: TrainingCard, data: DataCard, *, threshold: Threshold, size_hw: tuple[int, int]
+    network: Network,
+    training: TrainingCard,
+    data: DataCard,
+    *,
+    threshold: Threshold,
+    size_hw: tuple[int, int],
 ) -> Card:
-    """The card of a freshly trained network, its heatmap scale still 0."""
+    """The card of a freshly trained network, its heatmap scale still 0 and without novelty."""
     grid = _grid(network, size_hw)
     return Card(
         schema=SCHEMA,
@@ -136,8 +166,9 @@ def make_card(
             score=network.score,
             pooled=network.card if isinstance(network, PooledNetwork) else None,
         ),
+        novelty=None,
         training=training,
-        heatmap=HeatmapCard(method="Grad-CAM", layer=network.layer, grid=grid, scale=0.0, segment_level=SEGMENT_LEVEL),
+        heatmap=HeatmapCard(method="grad-cam", layer=network.layer, grid=grid, scale=0.0, segment_level=SEGMENT_LEVEL),
         data=data,
         versions={"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
     )

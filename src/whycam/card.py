@@ -85,10 +85,21 @@ class ModelCard:
 
 
 @dataclass(frozen=True, slots=True)
+class NoveltyCard:
+    """How images unlike anything seen in training are told."""
+
+    level: float
+    """An image is flagged `novel` where its conformal p-value is at most this."""
+    method: str
+    """For people."""
+
+
+@dataclass(frozen=True, slots=True)
 class HeatmapCard:
     """How the model's heatmaps are made and shown."""
 
     method: str
+    """A name of `whycam.explain.methods.METHODS`."""
     layer: str
     grid: CellGrid
     scale: float
@@ -106,6 +117,8 @@ class Card:
     class_names: tuple[str, str]
     threshold: Threshold
     model: ModelCard
+    novelty: NoveltyCard | None
+    """None where the recipe has no features to judge novelty by, or there were too few training images."""
     training: TrainingCard
     heatmap: HeatmapCard
     data: DataCard

@@ -3,25 +3,40 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from dataclasses import replace
-from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.exceptions import TyperException
 
-from whycam.errors import OptionError, WhyCAMError, printable
+from whycam.ending import end, print_json
+from whycam.errors import OptionError
+from whycam.options import (
+    Backbone,
+    Budget,
+    Data,
+    Device,
+    Epochs,
+    Json,
+    Method,
+    Overwrite,
+    Resume,
+    RunFolder,
+    Seed,
+    Split,
+    Strict,
+    Symmetry,
+    TestShare,
+    Threshold,
+    Unsure,
+)
 
 if TYPE_CHECKING:
     from whycam.progress import Progress
     from whycam.terminal import Terminal
     from whycam.types import Dataset
     from whycam.workflow import Run
-
-_INTERRUPTED = 130  # what typer makes of Ctrl-C
 
 app = typer.Typer(
     name="whycam",
@@ -31,24 +46,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Data = Annotated[Path, typer.Argument(help="Folder with normal/ and anomalous/, or a CSV file (file,target,...).")]
-RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder that `whycam train` wrote.")]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
-Strict = Annotated[bool, typer.Option("--strict", help="Stop where a file cannot be read, instead of skipping it.")]
-Epochs = Annotated[int | None, typer.Option(help="Instead of the recipe's number of epochs.")]
-Budget = Annotated[
-    str | None, typer.Option(help="A time such as 90s, 20m or 1h: take what fits into it on this machine, as measured.")
-]
-Seed = Annotated[int, typer.Option(help="Decides split, first weights and order; the same seed, the same weights.")]
-TestShare = Annotated[float, typer.Option(help="Share of the images to test on, where the data bring no split.")]
-Symmetry = Annotated[
-    str, typer.Option(help="Views of an image that show the same: none, flip, all, or auto to find out.")
-]
-Backbone = Annotated[str | None, typer.Option(help="efficientnet-lite0, or timm:NAME with the extra timm.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on from what is finished in --out.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run in --out.")]
-
 
 @app.command()
 def demo(
@@ -56,6 +53,8 @@ def demo(
     epochs: Epochs = None,
     budget: Budget = None,
     seed: Seed = 0,
+    threshold: Threshold = "midpoint",
+    unsure: Unsure = None,
     device: Device = "auto",
     resume: Resume = False,
     overwrite: Overwrite = False,
@@ -74,10 +73,35 @@ def demo(
         epochs=epochs,
         budget=budget,
         seed=seed,
+        threshold=threshold,
+        unsure=unsure,
         device=device,
         resume=resume,
         overwrite=overwrite,
     )
+
+
+@app.command()
+def audit(
+    data: Data,
+    out: Annotated[
+        Path | None, typer.Option(help="A new folder for audit.html, with pictures, and audit.json.")
+    ] = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    strict: Annotated[bool, typer.Option("--strict", help="Exit code 1 where something serious is found.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Look for what is wrong with the data: copies and leaks, shortcuts, wrong labels, bad images. Trains nothing."""
+    from whycam import workflow
+    from whycam.report.audit_words import to_json
+
+    found = workflow.audit(data, out=out, seed=seed, device=device, progress=_progress(as_json))
+    _terminal(as_json).audit(found, out)
+    if as_json:
+        print_json(json.loads(to_json(found)))
+    if strict and found.count("serious"):
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -91,8 +115,12 @@ def train(
     budget: Budget = None,
     seed: Seed = 0,
     test_share: TestShare = 0.25,
+    split: Split = "given",
     symmetry: Symmetry = "auto",
     backbone: Backbone = None,
+    threshold: Threshold = "midpoint",
+    unsure: Unsure = None,
+    method: Method = "grad-cam",
     device: Device = "auto",
     strict: Strict = False,
     resume: Resume = False,
@@ -109,8 +137,12 @@ def train(
         budget=budget,
         seed=seed,
         test_share=test_share,
+        split=split,
         symmetry=symmetry,
         backbone=backbone,
+        threshold=threshold,
+        unsure=unsure,
+        method=method,
         device=device,
         strict=strict,
         resume=resume,
@@ -123,6 +155,11 @@ def evaluate(
     run: RunFolder,
     data: Annotated[Path | None, typer.Argument(help="Other labelled images; the run's own if left out.")] = None,
     out: Annotated[Path | None, typer.Option(help="Where to write; by default into the run.")] = None,
+    threshold: Annotated[
+        str | None, typer.Option(metavar="RULE", help="Draw the run's line anew: a rule as for train.")
+    ] = None,
+    unsure: Unsure = None,
+    method: Annotated[str | None, typer.Option(help="Make the run's heatmaps anew: a method as for train.")] = None,
     device: Device = "cpu",
     strict: Strict = False,
     as_json: Json = False,
@@ -130,27 +167,56 @@ def evaluate(
     """Metrics, plots and report again, on the run's own images or on other data."""
     from whycam import workflow
 
-    result = workflow.evaluate(run, data, out=out, device=device, strict=strict, progress=_progress(as_json))
+    result = workflow.evaluate(
+        run,
+        data,
+        out=out,
+        threshold=threshold,
+        unsure=unsure,
+        method=method,
+        device=device,
+        strict=strict,
+        progress=_progress(as_json),
+    )
     _report(result, as_json)
 
 
 @app.command()
 def explain(
     run: RunFolder,
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files or folders of them.")],
-    out: Annotated[Path, typer.Option(help="Folder that gets one folder an image.")],
+    images: Annotated[
+        list[Path] | None, typer.Argument(metavar="[IMAGE...]", help="Image files or folders of them.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder that gets one folder an image.")] = None,
+    method: Annotated[str | None, typer.Option(help="Instead of the run's own; see train.")] = None,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Measure how far the run's heatmaps can be trusted; takes no images.")
+    ] = False,
     device: Device = "cpu",
     strict: Strict = False,
     as_json: Json = False,
 ) -> None:
     """Say why images get their scores: heatmap, evidence and segments, as pictures and numbers."""
     from whycam import workflow
+    from whycam.measuring import to_json
     from whycam.types import Skipped
 
+    if measure:
+        if images or out or method:
+            raise OptionError("--measure looks at the run's own test images: leave IMAGE, --out and --method out.")
+        written, measured = workflow.measure(run, device=device, progress=_progress(as_json))
+        _terminal(as_json).measured(written, measured)
+        if as_json:
+            print_json(json.loads(to_json(measured)))
+        return
+    if not images or out is None:
+        raise OptionError("IMAGE and --out must be given: what to explain, and where to; or --measure alone.")
     terminal = _terminal(as_json)
     inspections: list[dict[str, object]] = []
     skipped: list[dict[str, object]] = []
-    results = workflow.explain(run, images, out=out, device=device, strict=strict, progress=_progress(as_json))
+    results = workflow.explain(
+        run, images, out=out, method=method, device=device, strict=strict, progress=_progress(as_json)
+    )
     for result in results:
         if isinstance(result, Skipped):
             terminal.say(f"Skipped   {result.file}: {result.reason}")
@@ -160,7 +226,7 @@ def explain(
             terminal.say(f"{inspection.verdict:<9} score {inspection.score:.3g}  {inspection.file} -> {folder}")
             inspections.append({**inspection.summary(), "folder": str(folder)})
     if as_json:
-        _print_json({"inspections": inspections, "skipped": skipped})
+        print_json({"inspections": inspections, "skipped": skipped})
 
 
 @app.command()
@@ -185,38 +251,19 @@ def score(
     with run_folder.new_table(out) as file:
         counts = run_folder.stream_scores(file, scored)
     _terminal(as_json).say(
-        f"{counts['normal']} normal, {counts['anomalous']} anomalous, {counts['unreadable']} unreadable -> {out}"
+        f"{counts['normal']} normal, {counts['anomalous']} anomalous, "
+        + (f"{counts['unsure']} unsure, " if counts["unsure"] else "")
+        + f"{counts['unreadable']} unreadable"
+        + (f", {counts['novel']} of them novel" if counts["novel"] else "")
+        + f" -> {out}"
     )
     if as_json:
-        _print_json({"out": str(out), **{name: counts[name] for name in ("normal", "anomalous", "unreadable")}})
+        print_json({"out": str(out), **{name: counts[name] for name in ("normal", "anomalous", "unreadable")}})
 
 
 def main() -> None:
-    """Run the command line; every mistake a user can mend ends in one line and exit code 2."""
-    for stream in (sys.stdout, sys.stderr):
-        # A file name may hold letters that the terminal's encoding lacks; the result must be printed all the same.
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-    try:
-        code = app(standalone_mode=False)
-    except WhyCAMError as error:
-        _fail(str(error))
-    except TyperException as error:
-        text = error.format_message()
-        # Without any argument the help has been printed already, and the message is empty.
-        _fail(f"{text} See `whycam --help`.") if text else sys.exit(2)
-    except BrokenPipeError:
-        # Whoever read our output has had enough; Python must not complain again when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(1) from None
-    except OSError as error:
-        where = printable(error.filename) if isinstance(error.filename, str) else "A file"
-        _fail(f"{where}: {error.strerror or error}. Check space, permissions and the path.")
-    if code == _INTERRUPTED:
-        resumable = sys.argv[1:2] in (["train"], ["demo"]) and not any(a.startswith("--budget") for a in sys.argv)
-        how = " What is finished is kept: the same command with --resume goes on from there." if resumable else ""
-        sys.stderr.write(f"whycam: stopped.{how}\n")
-    raise SystemExit(code if isinstance(code, int) else 0)
+    """Run the command line; every mistake a user can mend ends in one line and exit code 2, a gate in exit code 1."""
+    end(lambda: app(standalone_mode=False))
 
 
 def _train(data: Path | Dataset, as_json: bool, **options: Any) -> None:
@@ -228,18 +275,9 @@ def _train(data: Path | Dataset, as_json: bool, **options: Any) -> None:
 def _report(run: Run, as_json: bool) -> None:
     from whycam.evaluation.evaluate import to_json
 
-    card = run.detector.card
-    terminal = _terminal(as_json)
-    terminal.data(run.data)
-    terminal.choices(card.training)
-    if card.training.interrupted:
-        done, planned = card.training.epochs_done, card.training.epochs_planned
-        terminal.say(f"Stopped   after {done} of {planned} epochs; --resume goes on from there.")
-    terminal.say()
-    terminal.evaluation(run.evaluation)
-    terminal.say(f"Report    {run.folder / 'report.html'}")
+    _terminal(as_json).run(run)
     if as_json:
-        _print_json({"run": str(run.folder), "metrics": json.loads(to_json(run.evaluation))})
+        print_json({"run": str(run.folder), "metrics": json.loads(to_json(run.evaluation))})
 
 
 def _progress(as_json: bool) -> Progress:
@@ -253,18 +291,6 @@ def _terminal(as_json: bool) -> Terminal:
     from whycam.terminal import Terminal
 
     return Terminal(quiet=as_json)
-
-
-def _print_json(value: dict[str, object]) -> None:
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def _fail(text: str) -> NoReturn:
-    for line in text.splitlines():
-        sys.stderr.write(f"whycam: {line}\n")
-    if "--json" in sys.argv[1:]:
-        _print_json({"error": text})
-    raise SystemExit(2)
 
 
 if __name__ == "__main__":

@@ -14,21 +14,24 @@ from whycam.card import Card
 from whycam.data.cache import PixelCache
 from whycam.data.images import as_pixels, decode, resize, shrink
 from whycam.errors import ImageError, RunError, printable
-from whycam.explain.explanation import Explanation, explain, score, score_pooled
+from whycam.explain.explanation import Explanation, explain, pool, score, score_pooled
+from whycam.explain.methods import method_named
 from whycam.explain.placement import place, spread
 from whycam.explain.segments import find_segments
 from whycam.features import Features, Rows
 from whycam.inspection import InspectedStage, Inspection
 from whycam.networks.device import as_input, pick_device
 from whycam.networks.network import Network
+from whycam.networks.novelty import NoveltyModel
 from whycam.networks.pooled import PooledNetwork
-from whycam.progress import Progress
+from whycam.progress import SILENT, Progress
 from whycam.types import Exhibit, Floats, Pixels
 
 Source = str | Path | Pixels
 """A path, or an array (H, W, 3), (H, W, 1) or (H, W) of uint8."""
 
 BATCH = 16
+_ROWS = 1024
 _LARGEST_PICTURE = 2048
 _T = TypeVar("_T")
 
@@ -36,11 +39,15 @@ _T = TypeVar("_T")
 class Detector:
     """Scores and explains images with one trained network."""
 
-    def __init__(self, network: Network, card: Card, *, device: str = "cpu") -> None:
+    def __init__(
+        self, network: Network, card: Card, novelty: NoveltyModel | None = None, *, device: str = "cpu"
+    ) -> None:
         self._device = pick_device(device)
         self._network = network.to(self._device)
         self._network.freeze()
         self.card = card
+        self.novelty = novelty
+        """What tells images unlike all those trained on; None where the run has none."""
 
     @classmethod
     def load(cls, run: str | Path, *, device: str = "cpu") -> Detector:
@@ -57,6 +64,13 @@ class Detector:
         """
         for batch in batches(_several(images)):
             yield from (float(value) for value in self.score_pixels(self._prepare(map(_pixels, batch))))
+
+    def judge(self, images: Source | Iterable[Source]) -> Iterator[tuple[float, float | None]]:
+        """The score of each image, and the p-value of its novelty where the run can tell; otherwise as `score`."""
+        for batch in batches(_several(images)):
+            scores, p_values = self._judged(self._prepare(map(_pixels, batch)))
+            known = [None] * len(scores) if p_values is None else p_values.tolist()
+            yield from zip(scores.tolist(), known, strict=True)
 
     def inspect(self, image: Source) -> Inspection:
         """Score and explain one image; ImageError where it cannot be read."""
@@ -85,6 +99,26 @@ class Detector:
         """Scores (B,) of images already resized: uint8 (B, H, W, C), C 1 or 3; RunError where one is not finite."""
         return _finite(score(self._network, as_input(pixels, self._device)))
 
+    def _judged(self, pixels: Pixels) -> tuple[Floats, Floats | None]:
+        network = self._network
+        if self.novelty is None or not isinstance(network, PooledNetwork):
+            return self.score_pixels(pixels), None
+        pooled = pool(network, as_input(pixels, self._device))
+        return _finite(score_pooled(network, pooled)), self.novelty.p_values(
+            pooled[network.views.index(0)].cpu().numpy()
+        )
+
+    def p_values_cached(self, pixels: PixelCache, rows: Rows) -> Floats | None:
+        """The p-values (n,) of novelty of rows that `score_cached` has scored; None where the run cannot tell."""
+        if self.novelty is None or not isinstance(self._network, PooledNetwork):
+            return None
+        features = Features(self._network.backbone, pixels, device=self._device)
+        parts = [
+            self.novelty.p_values(features.read((0,), rows[first : first + _ROWS])[0].numpy())
+            for first in range(0, len(rows), _ROWS)
+        ]
+        return np.concatenate(parts)
+
     def score_cached(self, pixels: PixelCache, rows: Rows, *, progress: Progress) -> Floats:
         """Scores (n,) float64 of rows of a pixel cache; features that a network pools are kept for the next time."""
         judge = self._judge_rows(pixels, rows, progress)
@@ -103,9 +137,10 @@ class Detector:
         features.compute(network.views, rows, progress=progress)
         return lambda some: score_pooled(network, features.read(network.views, some).to(self._device))
 
-    def explain_pixels(self, pixels: Pixels) -> Explanation:
+    def explain_pixels(self, pixels: Pixels, *, progress: Progress = SILENT) -> Explanation:
         """Scores, heatmaps and evidence of images already resized; arguments and errors as for `score_pixels`."""
-        explanation = explain(self._network, as_input(pixels, self._device))
+        method = method_named(self.card.heatmap.method)
+        explanation = explain(self._network, as_input(pixels, self._device), method=method, progress=progress)
         _finite(explanation.scores)
         return explanation
 
@@ -131,12 +166,17 @@ class Detector:
 
     def _inspection(self, file: str, picture: Pixels, explanation: Explanation, number: int) -> Inspection:
         exhibit = self.exhibit(explanation, number, picture, file=file, split="", target=None)
+        p_value = None
+        if self.novelty is not None and explanation.plain is not None:
+            p_value = float(self.novelty.p_values(explanation.plain[number : number + 1])[0])
         return Inspection(
             file=file,
             score=exhibit.score,
             logit=float(explanation.logits[number]),
             verdict=exhibit.verdict,
             threshold=self.card.threshold,
+            p_value=p_value,
+            novel=None if p_value is None or self.novelty is None else p_value <= self.novelty.level,
             evidence=explanation.evidence[number],
             intercept=float(explanation.intercepts[number]),
             heatmap=explanation.heatmaps[number],

@@ -16,6 +16,7 @@ from PIL import Image
 from whycam.atomic import write_bytes, write_text
 from whycam.card import CellGrid, HeatmapCard
 from whycam.errors import RunError
+from whycam.explain.methods import method_named, title_of
 from whycam.report.gallery import panel
 from whycam.types import Exhibit, Floats, Segment, Threshold, Verdict
 
@@ -44,6 +45,10 @@ class Inspection:
     logit: float
     verdict: Verdict
     threshold: Threshold
+    p_value: float | None
+    """Conformal p-value of the guess that the image is of the kind trained on; None where the run cannot tell."""
+    novel: bool | None
+    """Whether it is unlike all images trained on: the p-value is at most the run's level."""
     evidence: Floats
     """(h, w), signed, in logit units, one value a cell of `drawing.grid`."""
     intercept: float
@@ -92,7 +97,7 @@ class Inspection:
 
     def panel(self) -> Image.Image:
         """Input, heatmap, overlay and segments side by side, with the caption written on."""
-        return panel(self.exhibit, scale=self.drawing.scale, method=self.drawing.method)
+        return panel(self.exhibit, scale=self.drawing.scale, method=title_of(method_named(self.drawing.method)))
 
     def summary(self) -> dict[str, object]:
         """Everything but the maps, ready for JSON."""
@@ -104,7 +109,8 @@ class Inspection:
             "logit": self.logit,
             "intercept": self.intercept,
             "verdict": self.verdict,
-            "threshold": {"value": self.threshold.value, "rule": self.threshold.rule},
+            "threshold": asdict(self.threshold),
+            "novelty": None if self.p_value is None else {"p_value": self.p_value, "novel": self.novel},
             "method": self.drawing.method,
             "layer": self.drawing.layer,
             "stages": [{"name": name, "grid": asdict(stage.grid)} for name, stage in self.stages.items()],

@@ -7,23 +7,27 @@ import io
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
+import numpy as np
 from filelock import FileLock, Timeout
 
 from whycam.atomic import is_leftover, write_text
 from whycam.errors import OptionError, RunError, printable
+from whycam.evaluation.held_out import HeldOut
 from whycam.run_mark import SAMPLE_COLUMNS, SAMPLES, is_run
 from whycam.types import Dataset, EpochRecord, Predictions, Sample, Scored, Split, Threshold
 
 PREDICTIONS, HISTORY, METRICS = "predictions.csv", "history.csv", "metrics.json"
+HELD_OUT = "held_out.csv"
+AUDIT, MEASURED = "audit.json", "explained.json"
 _LOCK = ".lock"
 # What a finished run has and an unfinished one must not have; the card first, for with it the run counts as finished.
 _FINISHED = ("card.json", METRICS, PREDICTIONS, "report.html")
-_OWN_FILES = (*_FINISHED, "model.safetensors", "checkpoint.safetensors", HISTORY, SAMPLES)
+_OWN_FILES = (*_FINISHED, "model.safetensors", "checkpoint.safetensors", HISTORY, HELD_OUT, AUDIT, MEASURED, SAMPLES)
 _OWN_FOLDERS = ("plots", "gallery")
 
 
@@ -176,14 +180,46 @@ def read_history(folder: Path) -> tuple[EpochRecord, ...]:
         raise RunError(f"{path} is damaged ({error}).") from error
 
 
-def write_predictions(folder: Path, sets: dict[str, Predictions], threshold: Threshold) -> None:
-    """predictions.csv: file, split, target, score, verdict."""
+def write_held_out(folder: Path, held_out: HeldOut) -> None:
+    """held_out.csv: training images, scored by models that had not seen them."""
     rows = (
-        (file, split, repr(float(target)), repr(float(score)), threshold.verdict(score))
+        (file, repr(float(target)), repr(float(score)), unit, held_out.how)
+        for file, target, score, unit in zip(
+            held_out.files, held_out.targets, held_out.scores, held_out.units, strict=True
+        )
+    )
+    write_text(folder / HELD_OUT, table(("file", "target", "score", "unit", "how"), rows))
+
+
+def read_held_out(folder: Path) -> HeldOut | None:
+    """What `write_held_out` wrote; None where nothing was, RunError where it is damaged."""
+    path = folder / HELD_OUT
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        return HeldOut(
+            files=tuple(row["file"] for row in rows),
+            targets=np.array([float(row["target"]) for row in rows]),
+            scores=np.array([float(row["score"]) for row in rows]),
+            units=tuple(row["unit"] for row in rows),
+            how=rows[0]["how"],
+        )
+    except FileNotFoundError:
+        return None
+    except (KeyError, IndexError, TypeError, ValueError, csv.Error, OSError) as error:
+        raise RunError(f"{path} is damaged ({error}): train again.") from error
+
+
+def write_predictions(
+    folder: Path, sets: dict[str, Predictions], threshold: Threshold, p_values: Mapping[str, float]
+) -> None:
+    """predictions.csv: file, split, target, score, verdict, and the p-value of novelty by file where there is one."""
+    rows = (
+        (file, split, repr(float(target)), repr(float(score)), threshold.verdict(score), _text(p_values.get(file)))
         for split, predictions in sets.items()
         for file, target, score in zip(predictions.files, predictions.targets, predictions.scores, strict=True)
     )
-    write_text(folder / PREDICTIONS, table(("file", "split", "target", "score", "verdict"), rows))
+    write_text(folder / PREDICTIONS, table(("file", "split", "target", "score", "verdict", "novelty_p"), rows))
 
 
 @contextmanager
@@ -200,15 +236,21 @@ def new_table(path: Path) -> Iterator[TextIO]:
 
 
 def stream_scores(file: TextIO, scored: Iterable[Scored]) -> Counter[str]:
-    """Write file, score, verdict, problem as rows come, each one flushed; count the rows by verdict or `unreadable`."""
+    """Write a row for each image as it comes, and flush it; count rows by verdict or `unreadable`, and `novel` ones."""
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(("file", "score", "verdict", "problem"))
+    writer.writerow(("file", "score", "verdict", "novelty_p", "novel", "problem"))
     counts: Counter[str] = Counter()
     for item in scored:
-        writer.writerow((item.file, "" if item.score is None else repr(item.score), item.verdict or "", item.problem))
+        novel = "" if item.novel is None else str(int(item.novel))
+        writer.writerow((item.file, _text(item.score), item.verdict or "", _text(item.p_value), novel, item.problem))
         file.flush()
         counts[item.verdict or "unreadable"] += 1
+        counts["novel"] += bool(item.novel)
     return counts
+
+
+def _text(value: float | None) -> str:
+    return "" if value is None else repr(float(value))
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

@@ -35,6 +35,7 @@ def explain_images(
 def score_images(detector: Detector, found: Dataset, *, strict: bool, progress: Progress) -> Iterator[Scored]:
     """Decode with all cores and score in batches; see `whycam.workflow.score`."""
     size_hw = detector.card.model.size_hw
+    level = None if detector.novelty is None else detector.novelty.level
 
     def prepared(sample: Sample) -> Pixels | Skipped:
         try:
@@ -43,17 +44,28 @@ def score_images(detector: Detector, found: Dataset, *, strict: bool, progress: 
             return Skipped(sample.file, str(error))
 
     for item in found.skipped:
-        yield Scored(item.file, None, None, _tolerated(item, strict=strict).reason)
+        yield _unread(_tolerated(item, strict=strict), item.file)
     with progress.bar("scoring", len(found.samples)) as bar:
         for batch in batches(zip(found.samples, in_order(prepared, found.samples), strict=True)):
-            scores = detector.score(pixels for _, pixels in batch if not isinstance(pixels, Skipped))
+            judged = detector.judge(pixels for _, pixels in batch if not isinstance(pixels, Skipped))
             for sample, pixels in batch:
                 if isinstance(pixels, Skipped):
-                    yield Scored(sample.file, None, None, _tolerated(pixels, strict=strict).reason)
+                    yield _unread(_tolerated(pixels, strict=strict), sample.file)
                 else:
-                    value = next(scores)
-                    yield Scored(sample.file, value, detector.card.threshold.verdict(value), "")
+                    value, p_value = next(judged)
+                    yield Scored(
+                        file=sample.file,
+                        score=value,
+                        verdict=detector.card.threshold.verdict(value),
+                        p_value=p_value,
+                        novel=None if p_value is None or level is None else p_value <= level,
+                        problem="",
+                    )
                 bar.advance()
+
+
+def _unread(item: Skipped, file: str) -> Scored:
+    return Scored(file=file, score=None, verdict=None, p_value=None, novel=None, problem=item.reason)
 
 
 def _tolerated(item: Skipped, *, strict: bool) -> Skipped:

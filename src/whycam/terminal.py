@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import (
@@ -16,11 +17,16 @@ from rich.progress import (
 from rich.progress import Progress as RichProgress
 from rich.table import Table
 
+from whycam.audits.audit import Audit
 from whycam.card import DataCard, TrainingCard
 from whycam.errors import printable
 from whycam.progress import Bar
+from whycam.report.audit_words import brief_lines, lines
+from whycam.report.explained import sentences
+from whycam.report.measured import Measured
 from whycam.report.words import estimate, images, mistakes_sentence, number, share, standing, verdict_sentence
 from whycam.types import Evaluation, Metrics
+from whycam.workflow.runs import Run
 
 _WIDEST = 110
 """No table of figures is wider, in letters."""
@@ -70,6 +76,35 @@ class Terminal:
     def say(self, text: str = "") -> None:
         """One line as it is: no markup, no wrapping."""
         self._console.print(printable(text), markup=False)
+
+    def run(self, run: Run) -> None:
+        """Everything about a training or an evaluation."""
+        card = run.detector.card
+        self.data(run.data)
+        if run.audit is not None:
+            self._lines(brief_lines(run.audit))
+        self.choices(card.training)
+        if card.training.interrupted:
+            done, planned = card.training.epochs_done, card.training.epochs_planned
+            self.say(f"Stopped   after {done} of {planned} epochs; --resume goes on from there.")
+        self.say()
+        self.evaluation(run.evaluation)
+        self.say(f"Report    {run.folder / 'report.html'}")
+
+    def audit(self, audit: Audit, folder: Path | None) -> None:
+        """What was found in the data, and where the page about it is."""
+        self._lines(lines(audit))
+        if folder is not None:
+            self.say(f"Page      {folder / 'audit.html'}")
+
+    def measured(self, run: Run, measured: Measured) -> None:
+        """How far a run's heatmaps can be trusted."""
+        self._lines(sentences(measured))
+        self.say(f"Report    {run.folder / 'report.html'}")
+
+    def _lines(self, texts: Iterable[str]) -> None:
+        for text in texts:
+            self.say(text)
 
     def data(self, card: DataCard) -> None:
         """What was used and what was left out."""

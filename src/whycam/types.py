@@ -192,6 +192,9 @@ class Scored:
     file: str
     score: float | None
     verdict: Verdict | None
+    p_value: float | None
+    novel: bool | None
+    """None where the run cannot tell."""
     problem: str
 
 
@@ -283,8 +286,3 @@ class Exhibit:
     """(H, W), >= 0, placed on the image's pixels."""
     segments: tuple[Segment, ...]
     """Masks of shape (H, W)."""
-
-    @property
-    def mistake(self) -> bool:
-        """Whether the verdict contradicts the target."""
-        return self.target is not None and (self.target > ANOMALOUS_ABOVE) != (self.verdict == "anomalous")

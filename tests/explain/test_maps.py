@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from tests.networks.fakes import fake_network
 from whycam.explain.explanation import explain, score
 from whycam.explain.maps import evidence, grad_cam
+from whycam.explain.methods import METHODS
 from whycam.explain.placement import combined_grid, merge
 from whycam.networks.classic import ClassicNetwork
 from whycam.networks.pooled import PooledNetwork
@@ -115,7 +117,7 @@ def test_an_explanation_adds_up_and_agrees_with_scoring() -> None:
 
 @pytest.mark.parametrize("make", [make_network, fake_network])
 @pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("call", [explain, score])
+@pytest.mark.parametrize("call", [*(partial(explain, method=method) for method in METHODS), explain, score])
 def test_the_model_is_left_as_found(call, training: bool, make) -> None:
     network = make(6).train(training)
     network.head.train(not training)

@@ -12,11 +12,13 @@ from whycam.evaluation.curves import curves
 from whycam.evaluation.evaluate import evaluate
 from whycam.evaluation.reliability import reliability
 from whycam.evaluation.threshold import midpoint
-from whycam.report.contents import ReportInput
+from whycam.report.closeup import close_up, thumbnail
+from whycam.report.contents import ReportInput, WhatIf
 from whycam.types import EpochRecord, Exhibit, Predictions, Segment, Skipped
 
 MakeExhibit = Callable[..., Exhibit]
 MakeReport = Callable[..., ReportInput]
+MakeWhatIf = Callable[..., WhatIf]
 
 CARD = Card(
     schema=2,
@@ -24,8 +26,9 @@ CARD = Card(
     class_names=("good", "cracked"),
     threshold=midpoint(),
     model=ModelCard("classic", 726_371, (325, 325), "rgb", (0.0, 1.0), "probability"),
+    novelty=None,
     training=TrainingCard("classic", 7, 250, 30, 8, "RMSprop", "mean absolute error", "cpu", 2, 372.4, False),
-    heatmap=HeatmapCard("Grad-CAM", "convolution 3", CellGrid(38, 38, 8.0, 10.5, 10.5), scale=1.25, segment_level=0.5),
+    heatmap=HeatmapCard("grad-cam", "convolution 3", CellGrid(38, 38, 8.0, 10.5, 10.5), scale=1.25, segment_level=0.5),
     data=DataCard(
         root="cells",
         layout="class folders",
@@ -99,5 +102,20 @@ def make_report(make_exhibit: MakeExhibit) -> MakeReport:
             created="2026-01-12 10:40",
         )
         return replace(report, **changes)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_whatif(make_exhibit: MakeExhibit) -> MakeWhatIf:
+    """Pictures for all of some test images, each in a grey of its own; those in `close` have a close-up as well."""
+
+    def make(test: Predictions, *, close: tuple[int, ...] = (), **changes: Any) -> WhatIf:
+        pictures = [np.full((40, 60, 3), 60 + place % 160, np.uint8) for place in range(len(test.files))]
+        whatif = WhatIf(
+            thumbnails={place: thumbnail(picture) for place, picture in enumerate(pictures)},
+            close_ups={place: close_up(make_exhibit(image=pictures[place]), scale=2.0) for place in close},
+        )
+        return replace(whatif, **changes)
 
     return make

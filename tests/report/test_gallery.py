@@ -93,10 +93,10 @@ def test_only_the_strongest_of_many_segments_are_boxed(make_exhibit: MakeExhibit
 
 def test_captions_tell_mistakes_from_right_verdicts(make_exhibit: MakeExhibit) -> None:
     pictures = [
-        panel(make_exhibit(target=target), scale=1.0, method="Grad-CAM").crop((0, 0, 10**3, 60))
-        for target in (1.0, 0.0, None)
+        panel(make_exhibit(target=target, verdict=verdict), scale=1.0, method="Grad-CAM").crop((0, 0, 10**3, 60))
+        for target, verdict in ((1.0, "normal"), (0.0, "normal"), (0.0, "unsure"), (None, "normal"))
     ]
-    assert len({picture.tobytes() for picture in pictures}) == 3
+    assert len({picture.tobytes() for picture in pictures}) == 4
 
 
 def test_an_image_of_no_split_is_not_given_one(make_exhibit: MakeExhibit) -> None:
@@ -121,14 +121,14 @@ def test_the_gallery_is_numbered_in_order_and_named_by_outcome(make_exhibit: Mak
     exhibits = [
         make_exhibit(file="a/überprüft № 7.png"),
         make_exhibit(file="..<script>/../x.tar.jpeg", target=0.0, verdict="anomalous"),
-        make_exhibit(file="/", target=0.0),
+        make_exhibit(file="/", target=0.0, verdict="unsure"),
         make_exhibit(file="z" * 300 + ".png", target=None),
     ]
     paths = save_gallery(tmp_path, exhibits, scale=1.0, method="Grad-CAM")
     assert [path.name for path in paths] == [
         "001_miss_überprüft-7.png",
         "002_false-alarm_x.tar.png",
-        "003_right_image.png",
+        "003_unsure_image.png",
         f"004_unlabelled_{'z' * 40}.png",
     ]
     assert sorted(tmp_path.rglob("*")) == sorted([tmp_path / "gallery", *paths])

@@ -16,13 +16,14 @@ from PIL import Image
 
 from whycam.card import PooledCard
 from whycam.report import page
-from whycam.report.contents import ReportInput
+from whycam.report.contents import ReportInput, WhatIf
 from whycam.report.page import render, write_report
 from whycam.report.plots import draw_plots
 from whycam.report.words import verdict_sentence
-from whycam.types import Exhibit, Predictions, Skipped
+from whycam.types import Band, Exhibit, Predictions, Skipped, Threshold
 
 MakeReport = Callable[..., ReportInput]
+CITED = {"https://arxiv.org/abs/1610.02391", "https://arxiv.org/abs/2011.08891"}
 VOID = {"meta", "img", "link", "br", "hr", "input"}
 
 
@@ -54,7 +55,7 @@ class Reader(HTMLParser):
         assert self._open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        if self._open and self._open[-1] != "style":
+        if self._open and self._open[-1] not in ("style", "script"):
             self.words.append(data)
 
     @property
@@ -155,27 +156,38 @@ def test_the_runs_own_images_need_no_second_block(make_report: MakeReport) -> No
     assert "training images are shown" in reader.text
 
 
-def test_nothing_is_loaded_and_only_citations_are_linked(make_report: MakeReport) -> None:
-    source, reader = read(make_report())
-    assert set(reader.links) == {"https://arxiv.org/abs/1610.02391", "https://arxiv.org/abs/2011.08891"}
+@pytest.mark.parametrize("with_whatif", [False, True])
+def test_nothing_is_loaded_and_only_citations_are_linked(
+    make_report: MakeReport, make_whatif: Callable[..., WhatIf], with_whatif: bool
+) -> None:
+    report = make_report()
+    source, reader = read(replace(report, whatif=make_whatif(report.test, close=(1,))) if with_whatif else report)
+    here = {link for link in reader.links if link.startswith("#")}
+    assert set(reader.links) - here == CITED
+    assert all(f'id="{link[1:]}"' in source for link in here)
     assert all(uri.startswith("data:image/") for uri in reader.images)
-    assert not reader.tags & {"script", "link", "iframe", "object", "embed", "base", "form"}
+    assert not reader.tags & {"link", "iframe", "object", "embed", "base", "form"}
+    assert ("script" in reader.tags) == with_whatif
     assert "url(" not in source
     assert "@import" not in source
     assert "default-src 'none'" in source
-    assert set(re.findall(r"https?://[^\"<]+", source)) == set(reader.links)
+    assert set(re.findall(r"https?://[^\"<]+", source)) - {"http://www.w3.org/2000/svg"} == CITED
 
 
 def test_names_with_html_in_them_are_shown_not_obeyed(
-    make_report: MakeReport, make_exhibit: Callable[..., Exhibit]
+    make_report: MakeReport, make_exhibit: Callable[..., Exhibit], make_whatif: Callable[..., WhatIf]
 ) -> None:
     evil = "<script>alert('x')</script>\" onerror=\"y & <b>.png"
     report = make_report(exhibits=(make_exhibit(file=evil),))
+    test = replace(report.test, files=(evil,) * len(report.test.files))
+    report = replace(report, test=test, whatif=make_whatif(test))
+    threshold = Threshold(0.5, evil, Band(0.4, 0.6, evil))
+    report = replace(report, evaluation=replace(report.evaluation, threshold=threshold))
     data = replace(report.card.data, root=evil, skipped=(Skipped(evil, evil),), notes=(evil,), layout=evil)
     card = replace(report.card, data=data, class_names=(evil, evil))
-    _, reader = read(replace(report, card=card, evaluated=data))
-    assert "script" not in reader.tags
-    assert "b" not in reader.tags
+    source, reader = read(replace(report, card=card, evaluated=data))
+    assert source.count("<script") == 2, "the page's own data and code"
+    assert "<b>.png" not in source
     assert reader.text.count("<script>alert('x')</script>") >= 13
     assert reader.text.count("onerror") >= 15
 
@@ -259,6 +271,26 @@ def test_the_gallery_keeps_the_given_order_with_mistakes_first(
     _, reader = read(make_report(exhibits=exhibits))
     places = [reader.text.index(name) for name in ("Mistakes", "miss2", "miss1", "Right", "right1", "right0", "none3")]
     assert places == sorted(places)
+
+
+def test_an_unsure_verdict_is_neither_right_nor_a_mistake(
+    make_report: MakeReport, make_exhibit: Callable[..., Exhibit]
+) -> None:
+    test = Predictions(("a", "b", "c", "d"), np.array([1.0, 0, 0, 1]), np.array([0.45, 0.55, 0.6, 0.3]), (None,) * 4)
+    exhibits = tuple(
+        make_exhibit(file=name, target=target, verdict=verdict)
+        for name, target, verdict in (("miss1", 1.0, "normal"), ("left2", 1.0, "unsure"), ("right3", 0.0, "normal"))
+    )
+    report = make_report(test=test, with_train=False, exhibits=exhibits)
+    threshold = Threshold(0.5, "test", Band(0.4, 0.6, "recall 0.99"))
+    _, reader = read(replace(report, evaluation=replace(report.evaluation, threshold=threshold)))
+    assert "Scores from 0.400 up to 0.600 are called unsure and left to a person: 2 of 4 test images." in reader.text
+    assert "Of the other 2, 0 % are judged rightly. Where this band comes from: recall 0.99." in reader.text
+    places = [
+        reader.text.index(part) for part in ("Mistakes, the", "miss1", "Unsure: left", "left2", "Right v", "right3")
+    ]
+    assert places == sorted(places)
+    assert reader.text.count("mistake: ") == 1
 
 
 def test_a_model_without_any_heat_is_said_to_be(make_report: MakeReport) -> None:

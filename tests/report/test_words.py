@@ -12,7 +12,17 @@ from hypothesis import strategies as st
 from whycam.errors import printable
 from whycam.report import words
 from whycam.report.contents import ReportInput
-from whycam.types import Constant, Estimate, Evaluation, Exhibit, Predictions, Reliability, ReliabilityBin, Threshold
+from whycam.types import (
+    Band,
+    Constant,
+    Estimate,
+    Evaluation,
+    Exhibit,
+    Predictions,
+    Reliability,
+    ReliabilityBin,
+    Threshold,
+)
 
 UNDEFINED = Estimate(None, None, None)
 
@@ -170,8 +180,38 @@ def test_outcomes(make_exhibit: Callable[..., Exhibit], target: float | None, sc
     verdict = Threshold(0.5, "test").verdict(score)
     exhibit = make_exhibit(target=target, score=score, verdict=verdict)
     assert words.outcome(exhibit) == expected
-    assert ("mistake" in words.outcome_words(exhibit)) == exhibit.mistake
+    assert ("mistake" in words.outcome_words(exhibit)) == (
+        exhibit.verdict != "unsure"
+        and exhibit.target is not None
+        and (exhibit.target > 0.5) != (exhibit.verdict == "anomalous")
+    )
     assert ("target" in words.facts(exhibit)) == (target is not None)
+
+
+@pytest.mark.parametrize("target", [0.0, 1.0])
+def test_an_unsure_verdict_is_an_outcome_of_its_own(make_exhibit: Callable[..., Exhibit], target: float) -> None:
+    exhibit = make_exhibit(target=target, verdict="unsure")
+    assert words.outcome(exhibit) == "unsure"
+    assert words.outcome_words(exhibit) == "unsure: left to a person"
+    assert words.facts(exhibit).endswith("verdict unsure")
+    assert words.outcome(replace(exhibit, target=None)) == "unlabelled"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "text"),
+    [
+        (0.4, 0.6, "2 of 5 test images. Of the other 3, 66.7 % are judged rightly. Where"),
+        (0.5, 0.5, "0 of 5 test images. Of the other 5, 60.0 % are judged rightly. Where"),
+        (0.0, 1.0, "5 of 5 test images. No image gets a verdict. Where"),
+    ],
+)
+def test_a_band_is_told_with_what_it_leaves(low: float, high: float, text: str) -> None:
+    scores = np.array([0.1, 0.4, 0.5, 0.6, 0.9])
+    test = Predictions(tuple("abcde"), np.array([0.0, 1, 1, 0, 1]), scores, (None,) * 5)
+    said = words.unsure_sentences(test, Threshold(0.5, "test", Band(low, high, "a promise")))
+    assert text in said
+    assert "comes from: a promise." in said
+    assert words.unsure_sentences(test, Threshold(0.5, "test")) == ""
 
 
 @given(st.text(st.characters()))

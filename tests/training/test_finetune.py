@@ -123,7 +123,7 @@ def test_too_few_anomalies_are_refused_before_anything_is_written(tmp_path: Path
     dataset = open_dataset(make_parts(tmp_path / "few", n_normal=24, n_anomalous=8))
     dataset, _ = split_samples(dataset, 0.25, seed=0)
     pixels = open_pixels(dataset.samples, RECIPE.size_hw)
-    with pytest.raises(DataError, match=r"6 anomalous training images are too few to fine-tune.*--recipe default"):
+    with pytest.raises(DataError, match=r"6 anomalous training images are too few to train on.*--recipe default"):
         plan(tmp_path / "run", dataset, pixels, RECIPE, seed=0, device="cpu", resume=False)
     assert not (tmp_path / "run").exists()
 

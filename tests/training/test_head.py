@@ -135,6 +135,6 @@ def test_epochs_are_told_with_their_loss() -> None:
     assert [epoch for epoch, _ in told] == [1, 2, 3] and all(0 < loss < 5 for _, loss in told)
 
 
-@pytest.mark.parametrize(("n", "steps"), [(10, 200), (64, 320), (1024, 320), (10_000, 40 * 79)])
+@pytest.mark.parametrize(("n", "steps"), [(10, 200), (64, 512), (1024, 512), (10_000, 64 * 79)])
 def test_number_of_steps(n: int, steps: int) -> None:
     assert n_steps(n, HeadSettings()) >= steps if n == 10 else n_steps(n, HeadSettings()) == steps

@@ -27,7 +27,7 @@ _ANY = Fewest()
 def split_samples(dataset: Dataset, test_share: float, *, seed: int, fewest: Fewest = _ANY) -> tuple[Dataset, str]:
     """The dataset with every sample's split filled in, and one sentence on how the split came about.
 
-    A split that all samples bring along is kept, with a note where it tears a group apart. Otherwise it is drawn from
+    A split that all samples bring along is kept, whatever it tears apart (audits tell). Otherwise it is drawn from
     `seed`, whatever the order of the samples: every stratum (target bin x kind) gives its share to test, rounded so
     that the sum is round(N * test_share); each class has an image on both sides; images of one group stay together, at
     the price of shares that are met as closely as the groups allow. Where there is one anomalous image, or all of them
@@ -41,7 +41,7 @@ def split_samples(dataset: Dataset, test_share: float, *, seed: int, fewest: Few
     given = [sample for sample in dataset.samples if sample.split is not None]
     if given and len(given) == len(dataset.samples):
         _check_given(dataset, fewest)
-        dataset = replace(dataset, notes=dataset.notes + _torn_note(dataset) + _few_notes(dataset))
+        dataset = replace(dataset, notes=dataset.notes + _few_notes(dataset))
         return dataset, _sentence(dataset, "given with the data")
     if given:
         raise DataError(
@@ -119,20 +119,6 @@ def _few_notes(dataset: Dataset) -> tuple[str, ...]:
             f"{round(100 / test)} percentage points, so the figures could be quite different on other anomalies."
         )
     return tuple(notes)
-
-
-def _torn_note(dataset: Dataset) -> tuple[str, ...]:
-    sides = defaultdict(set)
-    for sample in dataset.samples:
-        sides[sample.group].add(sample.split)
-    torn = sorted(group for group, splits in sides.items() if group is not None and len(splits) > 1)
-    if not torn:
-        return ()
-    names = printable(", ".join(torn[:5])) + (" ..." if len(torn) > 5 else "")
-    return (
-        f"The given split puts {counted(len(torn), 'group')} on both sides ({names}), so figures on the test images "
-        "are likely too good; leave the split out to have one that keeps groups whole.",
-    )
 
 
 def _sentence(dataset: Dataset, how: str) -> str:
@@ -241,13 +227,14 @@ class _Draw:
         """Moves one unit so that `side` (True = test) has the class, without taking a class from the other side."""
         if (self._classes[chosen == side] == name).any():
             return
+        there = set(self._classes[chosen != side].tolist())
         best: tuple[float, int] | None = None
         for number, rows in enumerate(units):
             if not (self._classes[rows] == name).any():
                 continue
             after = chosen.copy()
             after[rows] = side
-            if len(set(self._classes[after != side].tolist())) < len(self._names):
+            if not there <= set(self._classes[after != side].tolist()):
                 continue
             have = np.bincount(self._strata[after], minlength=len(self._sizes))
             off = float((((have - self._wants) / np.maximum(self._wants, 1)) ** 2).sum())

@@ -21,7 +21,10 @@ def views_sentence(losses: Mapping[tuple[int, ...], float], chosen: tuple[int, .
     text = f"Views: {_listed(chosen)}"
     others = [f"{number(loss)} with {_listed(views)}" for views, loss in losses.items() if views != chosen]
     if others:
-        text += f"; log loss on held-out training images {number(losses[chosen])}, against {', '.join(others)}"
+        text += (
+            f"; in short trials log loss on held-out training images {number(losses[chosen])}, "
+            f"against {', '.join(others)}"
+        )
     return f"{text}."
 
 

@@ -5,19 +5,23 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from whycam import run_folder
 from whycam.card import TrainingCard
 from whycam.data.cache import PixelCache
+from whycam.explain.explanation import score
 from whycam.fitting.choices import time_sentence
+from whycam.fitting.held_out import KEPT_OUT, keep_out, scored, units_of
 from whycam.fitting.plan import Fitted, cpu_threads, out_of_time, training_samples
 from whycam.networks.classic import ClassicNetwork
+from whycam.networks.device import as_input
 from whycam.progress import Progress
 from whycam.training.checkpoint import Checkpoint, Plan, load_checkpoint, save_checkpoint
 from whycam.training.recipe import ClassicRecipe
 from whycam.training.trainer import LabelledPixels, new_optimizer, restore, state, train_epochs
-from whycam.types import Dataset
+from whycam.types import Dataset, Sample
 
 
 def fit_classic(
@@ -46,7 +50,9 @@ def fit_classic(
     history = list(checkpoint.history) if checkpoint else []
     if checkpoint:
         restore(checkpoint.tensors, network, optimizer)
-    train = training_samples(dataset, pixels)
+    train, kept_out = training_samples(dataset, pixels), list[Sample]()
+    if recipe.validation_share:
+        train, kept_out = keep_out(train, pixels, recipe.validation_share, seed=seed)
     data = LabelledPixels(pixels.read, pixels.rows(train), replace(dataset, samples=tuple(train)).targets)
     epochs = range(len(history) + 1, recipe.epochs + 1)
     interrupted = False
@@ -83,4 +89,10 @@ def fit_classic(
         interrupted=interrupted,
         choices=() if interrupted or len(history) == recipe.epochs else (time_sentence(len(history), recipe.epochs),),
     )
-    return Fitted(network, tuple(history), card)
+    held_out = None
+    if kept_out:
+        network.freeze()
+        rows = pixels.rows(kept_out)
+        scores = [score(network, as_input(pixels.read(batch), where)) for batch in np.array_split(rows, len(rows))]
+        held_out = scored(kept_out, units_of(kept_out, pixels), np.concatenate(scores), KEPT_OUT)
+    return Fitted(network, tuple(history), card, held_out)

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy.special import expit
 from torch import Tensor
 
 from whycam import run_folder
 from whycam.card import TrainingCard
 from whycam.data.cache import PixelCache
 from whycam.data.parallel import in_order
+from whycam.evaluation.held_out import HeldOut
 from whycam.features import Features
 from whycam.fitting.choices import auroc_sentence, calibration_sentence, few_sentence, torn_sentence, views_sentence
-from whycam.fitting.held_out import units_of
+from whycam.fitting.held_out import scored, units_of
 from whycam.fitting.plan import Fitted, cpu_threads, training_samples
 from whycam.networks.backbone import build_backbone
 from whycam.networks.pooled import PooledNetwork
@@ -27,10 +30,11 @@ from whycam.training.checkpoint import Plan, save_checkpoint
 from whycam.training.folds import covered, draw_folds
 from whycam.training.head import Part, assemble, fit_classes, fit_distance
 from whycam.training.recipe import DefaultRecipe, FinetuneRecipe, HeadSettings, Symmetry, views_of
-from whycam.training.subspace import Subspace, find_subspace
+from whycam.training.subspace import Products, Subspace
 from whycam.types import Dataset, EpochRecord, Floats, Sample
 
 _DIRECTIONS = 1024
+_HOW = "out of fold"
 _FEWEST_ANOMALIES = 2
 """With fewer the classes cannot be cross-validated, and the head knows normal images only."""
 
@@ -71,7 +75,7 @@ def fit_default(
         interrupted=False,
         choices=learned.choices,
     )
-    return Fitted(PooledNetwork(backbone, head, views=learned.views), learned.history, card)
+    return Fitted(PooledNetwork(backbone, head, views=learned.views), learned.history, card, learned.held_out)
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,8 @@ class Learned:
     calibration: Calibration
     history: tuple[EpochRecord, ...]
     choices: tuple[str, ...]
+    held_out: HeldOut
+    """Out of fold."""
 
 
 def learn(
@@ -102,13 +108,11 @@ def learn(
     views = tuple(dict.fromkeys(view for candidate in candidates for view in candidate))
     features.compute(views, rows, progress=progress)
     with cpu_threads(planned.threads), progress.bar("training the head", 1) as bar:
-        subspace = find_subspace(
-            lambda chosen: features.read(views, chosen), rows, directions=_DIRECTIONS, seed=planned.seed
-        )
-        coordinates = subspace.coordinates(lambda chosen: features.read(views, chosen), rows)
+        products = Products(lambda chosen: features.read(views, chosen), rows, seed=planned.seed)
         learned = _learn(
-            subspace,
-            {candidate: coordinates[[views.index(view) for view in candidate]] for candidate in candidates},
+            products,
+            views,
+            candidates,
             samples,
             units_of(samples, pixels),
             recipe.head,
@@ -125,16 +129,106 @@ def _candidates(symmetry: Symmetry, views: int) -> list[Views]:
     return [views_of(symmetry, views)]
 
 
+@dataclass(frozen=True)
+class _Part:
+    """Images to learn from: all but those held out."""
+
+    held: Bools
+    """(N,)."""
+    weights: Tensor
+    """Of the directions that images not held out have; see `Products.weights`."""
+
+
+@dataclass(frozen=True)
+class _Fitting:
+    """Training images as the head sees them, all of them (`whole`) and fold by fold."""
+
+    products: Products
+    views: Views
+    """Those that are read."""
+    anomalous: Bools
+    whole: _Part
+    folds: tuple[_Part, ...]
+    seed: int
+
+    @classmethod
+    def of(
+        cls, products: Products, views: Views, anomalous: Bools, folds: npt.NDArray[np.intp], *, seed: int
+    ) -> _Fitting:
+        """With `folds` (N,) the number of each image's fold."""
+        sides = [np.zeros(len(folds), dtype=np.bool_), *(folds == fold for fold in np.unique(folds))]
+        with cpu_threads(1):
+            weights = in_order(lambda held: products.weights(_DIRECTIONS, without=held), sides)
+            whole, *apart = (_Part(held, found) for held, found in zip(sides, weights, strict=True))
+        return cls(products, views, anomalous, whole, tuple(apart), seed)
+
+    def coordinates(self, views: Views, part: _Part) -> Tensor:
+        """(V, N, K) of all images in some views, along the directions of some images."""
+        return self.products.coordinates(part.weights, views=[self.views.index(view) for view in views])
+
+    def heads(
+        self,
+        views: Views,
+        settings: HeadSettings | None,
+        parts: Sequence[_Part],
+        *,
+        distance: bool = True,
+        done: Callable[[int, float], None] = lambda epoch, loss: None,
+    ) -> list[tuple[tuple[Part, ...], Floats]]:
+        """For each of the parts what is learned from it, and its raw logits (n, J) on the images held out.
+
+        With `settings` that is first what tells the classes apart; then, with `distance`, the distance from normal
+        images. `done` hears of the epochs of the first part.
+        """
+
+        def learned(part: _Part) -> tuple[tuple[Part, ...], Floats]:
+            coordinates = self.coordinates(views, part)
+            seen, heads = ~part.held, list[Part]()
+            if settings is not None:
+                told = done if part is parts[0] else lambda epoch, loss: None
+                heads.append(
+                    fit_classes(coordinates[:, seen], self.anomalous[seen], settings, seed=self.seed, done=told)
+                )
+            if distance:
+                heads.append(fit_distance(coordinates[:, seen & ~self.anomalous]))
+            held = coordinates[:, part.held]
+            return tuple(heads), np.column_stack([head.logits(held) for head in heads])
+
+        # One part a core: PyTorch's number of threads belongs to the process, and `learned` must not change it
+        # meanwhile.
+        with cpu_threads(1):
+            return list(in_order(learned, parts))
+
+    def gathered(self, found: Sequence[tuple[tuple[Part, ...], Floats]]) -> Floats:
+        """(N, J) what `heads` gave for the folds, image by image."""
+        raw = np.zeros((len(self.anomalous), found[0][1].shape[1]))
+        for fold, (_, logits) in zip(self.folds, found, strict=True):
+            raw[fold.held] = logits
+        return raw
+
+    def better(self, candidates: list[Views], settings: HeadSettings) -> tuple[Views, dict[Views, float]]:
+        """The views by which held-out images are judged best, and each candidate's log loss, if there are several."""
+        if len(candidates) == 1:
+            return candidates[0], {}
+        brief = replace(settings, epochs=min(settings.epochs, settings.choosing_epochs))
+        losses = {}
+        for views in candidates:
+            raw = self.gathered(self.heads(views, brief, self.folds, distance=False))
+            losses[views] = log_loss(platt(raw, self.anomalous).logits(raw), self.anomalous)
+        return min(losses, key=lambda candidate: losses[candidate]), losses
+
+
 def _learn(
-    subspace: Subspace,
-    candidates: dict[Views, Tensor],
+    products: Products,
+    read: Views,
+    candidates: list[Views],
     samples: list[Sample],
     units: list[str],
     settings: HeadSettings,
     *,
     seed: int,
 ) -> Learned:
-    """Views, head and calibration from the coordinates (V, N, K) of each candidate set of views."""
+    """Views, head and calibration of the images."""
     anomalous = np.array([sample.anomalous for sample in samples])
     n_units = [len(set(np.array(units)[anomalous == which])) for which in (False, True)]
     few = n_units[1] < _FEWEST_ANOMALIES
@@ -145,18 +239,23 @@ def _learn(
         # All of a class is one unit: held out with it, nothing would be left to compare with.
         folds = draw_folds(anomalous, range(len(samples)), n_folds, seed=seed)
         torn = (torn_sentence(),)
+    fitting = _Fitting.of(products, read, anomalous, folds, seed=seed)
+    subspace = products.subspace(fitting.whole.weights)
     if few:
-        views, coordinates = next(iter(candidates.items()))
-        distances = _out_of_fold_distances(coordinates, anomalous, folds)
-        distance = fit_distance(coordinates[:, ~anomalous])
+        views = candidates[0]
+        (parts, _), *found = fitting.heads(views, None, (fitting.whole, *fitting.folds))
+        distances = fitting.gathered(found)
+        calibration = normal_only(distances[~anomalous, 0])
         sentence = few_sentence(int(anomalous.sum()))
-        return Learned(subspace, views, (distance,), normal_only(distances[~anomalous]), (), (sentence, *torn))
-    raw = {views: _out_of_fold_classes(c, anomalous, folds, settings, seed) for views, c in candidates.items()}
-    losses = {views: log_loss(platt(z[:, None], anomalous).logits(z[:, None]), anomalous) for views, z in raw.items()}
-    views = min(losses, key=lambda candidate: losses[candidate])
-    coordinates = candidates[views]
-    both = np.column_stack([raw[views], _out_of_fold_distances(coordinates, anomalous, folds)])
-    calibration = platt(both, anomalous)
+        normal = [at for at, is_anomalous in enumerate(anomalous) if not is_anomalous]
+        held_out = scored(
+            [samples[at] for at in normal],
+            [units[at] for at in normal],
+            expit(calibration.logits(distances[normal])),
+            _HOW,
+        )
+        return Learned(subspace, views, parts, calibration, (), (sentence, *torn), held_out)
+    views, losses = fitting.better(candidates, settings)
     history: list[EpochRecord] = []
     clock = [time.perf_counter()]
 
@@ -164,41 +263,15 @@ def _learn(
         clock.append(time.perf_counter())
         history.append(EpochRecord(epoch=epoch, loss=loss, seconds=clock[-1] - clock[-2]))
 
-    parts = (
-        fit_classes(coordinates, anomalous, settings, seed=seed, done=done),
-        fit_distance(coordinates[:, ~anomalous]),
-    )
+    (parts, _), *found = fitting.heads(views, settings, (fitting.whole, *fitting.folds), done=done)
+    raw = fitting.gathered(found)
+    calibration = platt(raw, anomalous)
+    logits = calibration.logits(raw)
     choices = (
         views_sentence(losses, views),
         calibration_sentence(len(anomalous)),
-        auroc_sentence(calibration.logits(both), samples, seed=seed),
+        auroc_sentence(logits, samples, seed=seed),
         *torn,
     )
-    return Learned(subspace, views, parts, calibration, tuple(history), choices)
-
-
-def _out_of_fold_classes(
-    coordinates: Tensor, anomalous: Bools, folds: npt.NDArray[np.intp], settings: HeadSettings, seed: int
-) -> Floats:
-    """(N,) logits of images by heads that were not trained on them."""
-    raw = np.zeros(len(anomalous))
-
-    def fitted(held: Bools) -> Floats:
-        part = fit_classes(coordinates[:, ~held], anomalous[~held], settings, seed=seed)
-        return part.logits(coordinates[:, held])
-
-    sides = [folds == fold for fold in np.unique(folds)]
-    # One fold a core: PyTorch's number of threads belongs to the process, and `fitted` must not change it meanwhile.
-    with cpu_threads(1):
-        for held, logits in zip(sides, in_order(fitted, sides), strict=True):
-            raw[held] = logits
-    return raw
-
-
-def _out_of_fold_distances(coordinates: Tensor, anomalous: Bools, folds: npt.NDArray[np.intp]) -> Floats:
-    """(N,) distances of images from normal ones that were not among those."""
-    raw = np.zeros(len(anomalous))
-    for fold in np.unique(folds):
-        held = folds == fold
-        raw[held] = fit_distance(coordinates[:, ~held & ~anomalous]).logits(coordinates[:, held])
-    return raw
+    held_out = scored(samples, units, expit(logits), _HOW)
+    return Learned(subspace, views, parts, calibration, tuple(history), choices, held_out)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.special import expit
 
 from whycam import run_folder
 from whycam.card import TrainingCard
@@ -16,7 +17,7 @@ from whycam.data.cache import PixelCache
 from whycam.features import Features, Maps
 from whycam.fitting.choices import time_sentence, validation_sentences, weights_sentence
 from whycam.fitting.default import learn
-from whycam.fitting.held_out import keep_out
+from whycam.fitting.held_out import KEPT_OUT, keep_out, scored, units_of
 from whycam.fitting.plan import Fitted, cpu_threads, out_of_time, training_samples
 from whycam.networks.backbone import build_backbone
 from whycam.networks.pooled import PooledNetwork
@@ -107,7 +108,8 @@ def fit_finetune(
             *_early(len(history), recipe.epochs, interrupted),
         ),
     )
-    return Fitted(network, history, card)
+    held_out = scored(kept_out, units_of(kept_out, pixels), expit(chosen.logits), KEPT_OUT)
+    return Fitted(network, history, card, held_out)
 
 
 @dataclass(frozen=True)

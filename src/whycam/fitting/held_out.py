@@ -7,9 +7,11 @@ import numpy.typing as npt
 
 from whycam.data.cache import PixelCache
 from whycam.errors import DataError
+from whycam.evaluation.held_out import HeldOut
 from whycam.training.folds import draw_folds
-from whycam.types import Sample
+from whycam.types import Floats, Sample
 
+KEPT_OUT = "on images kept out of the training"
 _FEWEST = 2
 """Of each class, in either part."""
 
@@ -17,6 +19,17 @@ _FEWEST = 2
 def units_of(samples: list[Sample], pixels: PixelCache) -> list[str]:
     """Which of the samples belong together: images of one group, and copies of one file."""
     return [sample.group or pixels.digests[sample.file] for sample in samples]
+
+
+def scored(samples: list[Sample], units: list[str], scores: Floats, how: str) -> HeldOut:
+    """The samples, all with a target, beside scores (N,) by models that had not seen them."""
+    return HeldOut(
+        files=tuple(sample.file for sample in samples),
+        targets=np.array([sample.target for sample in samples], dtype=np.float64),
+        scores=scores.astype(np.float64),
+        units=tuple(units),
+        how=how,
+    )
 
 
 def keep_out(
@@ -42,7 +55,7 @@ def keep_out(
         if min(len(set(units[mine & side])) for side in (out, ~out)) < _FEWEST:
             n = int(mine.sum())
             raise DataError(
-                f"{n} {name} training image{' is' if n == 1 else 's are'} too few to fine-tune and to keep {_FEWEST} "
+                f"{n} {name} training image{' is' if n == 1 else 's are'} too few to train on and to keep {_FEWEST} "
                 "out of it (copies, and images of one group, count once): use --recipe default, or add more."
             )
     return (

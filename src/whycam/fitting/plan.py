@@ -16,11 +16,12 @@ import torch
 from whycam.card import TrainingCard
 from whycam.data.cache import PixelCache
 from whycam.errors import RunError
+from whycam.evaluation.held_out import HeldOut
 from whycam.fitting.held_out import keep_out
 from whycam.networks.device import pick_device
 from whycam.networks.network import Network
 from whycam.training.checkpoint import Checkpoint, Plan, load_checkpoint
-from whycam.training.recipe import FinetuneRecipe, Recipe
+from whycam.training.recipe import DefaultRecipe, Recipe
 from whycam.types import Dataset, EpochRecord, Sample
 
 
@@ -31,6 +32,8 @@ class Fitted:
     network: Network
     history: tuple[EpochRecord, ...]
     card: TrainingCard
+    held_out: HeldOut | None
+    """None where every training image was learned from."""
 
 
 def plan(
@@ -50,9 +53,8 @@ def plan(
         OptionError: the device is unknown or missing.
         DataError: too few images for the recipe.
     """
-    if isinstance(recipe, FinetuneRecipe):
-        # Too few images are told before anything is written.
-        keep_out(training_samples(dataset, pixels), pixels, recipe.validation_share, seed=seed)
+    # Too few images are told before anything is written.
+    _ = to_hold_out(dataset, pixels, recipe, seed=seed)
     checkpoint = load_checkpoint(folder) if resume else None
     # Through JSON, as a checkpoint has it: pairs are lists there.
     settings = json.loads(json.dumps(asdict(recipe)))
@@ -72,6 +74,14 @@ def plan(
     if checkpoint:
         _check_same(folder, planned, checkpoint, recipe)
     return planned, checkpoint
+
+
+def to_hold_out(dataset: Dataset, pixels: PixelCache, recipe: Recipe, *, seed: int) -> list[Sample]:
+    """The training images that will be scored by models that have not seen them; DataError where they are too few."""
+    train = training_samples(dataset, pixels)
+    if isinstance(recipe, DefaultRecipe):
+        return train
+    return keep_out(train, pixels, recipe.validation_share, seed=seed)[1] if recipe.validation_share else []
 
 
 def fingerprint(dataset: Dataset, pixels: PixelCache) -> str:

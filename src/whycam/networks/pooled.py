@@ -68,7 +68,7 @@ class PooledNetwork(Network):
         Less each channel's mean over the training images: what an average cell does is no reason for a verdict, and
         it would hide in every map what is special to the image.
         """
-        centres = self._centres()
+        centres = self.centres()
         return tuple(
             turn_back(maps, view) - centre[:, None, None]
             for view in self.views
@@ -81,7 +81,7 @@ class PooledNetwork(Network):
         pooled = [pool(maps) for maps in stages]
         rows = [_row(pooled[first : first + taps]) for first in range(0, len(pooled), taps)]
         # The head is for maps with their means in; in terms of maps without them, its intercept is another.
-        centre = torch.cat(self._centres()).repeat(2)
+        centre = torch.cat(self.centres()).repeat(2)
         logit, gradient, intercept = self.head.linearise_pooled(torch.cat(rows) + centre)
         intercept = intercept + (gradient * centre).sum(dim=1)
         slopes = [slope for row in (gradient / views).chunk(views) for slope in self._layers(row)]
@@ -111,14 +111,20 @@ class PooledNetwork(Network):
         """The logits (N,) that belong to pooled features (V, N, D)."""
         return _mean(self.head.from_pooled(pooled.flatten(0, 1)), len(pooled))
 
+    def pooled_of_stages(self, stages: Sequence[Tensor]) -> Tensor:
+        """What `pooled` gives of the image as it is, (N, D), from what `stages` gives: at hardly any cost."""
+        first = self.views.index(0) * len(self.backbone.taps)
+        row = _row([_values(maps) for maps in stages[first : first + len(self.backbone.taps)]])
+        return row + torch.cat(self.centres()).repeat(2)
+
+    def centres(self) -> tuple[Tensor, ...]:
+        """For each layer the mean (K,) of every channel over the training images, which `stages` takes off."""
+        half = len(self.head.shift) // 2
+        return torch.split(self.head.shift[:half], list(self.backbone.channels))
+
     def scores_of_pooled(self, pooled: Tensor) -> Tensor:
         """The scores (N,) that belong to pooled features (V, N, D)."""
         return self.scores(self.logits_of_pooled(pooled))
-
-    def _centres(self) -> tuple[Tensor, ...]:
-        """For each layer the mean (K,) of every channel, as the head's standardisation knows it."""
-        half = len(self.head.shift) // 2
-        return torch.split(self.head.shift[:half], list(self.backbone.channels))
 
     def _pooled(self, images: Tensor) -> Tensor:
         engine = self._engine_for(images)

@@ -37,8 +37,9 @@ _FOOT = 24
 """Room for the line below the tiles."""
 
 _PAPER, _INK, _GREY, _EDGE = (255, 255, 255), (31, 35, 40), (98, 106, 115), (208, 213, 219)
-_OWN_NAME = re.compile(r"\d{3,}_(miss|false-alarm|right|unlabelled)_.*\.png")
-_TAGS = {"miss": (164, 60, 0), "false-alarm": (164, 60, 0), "right": (0, 92, 148), "unlabelled": (98, 106, 115)}
+_OWN_NAME = re.compile(r"\d{3,}_(miss|false-alarm|unsure|right|unlabelled)_.*\.png")
+_WRONG, _RIGHT = (164, 60, 0), (0, 92, 148)
+_TAGS = {"miss": _WRONG, "false-alarm": _WRONG, "unsure": _GREY, "right": _RIGHT, "unlabelled": _GREY}
 
 
 @dataclass(frozen=True)

@@ -9,16 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
 from whycam.atomic import write_text
 from whycam.errors import printable
+from whycam.explain.methods import method_named, title_of
 from whycam.progress import SILENT, Progress
-from whycam.report import words
+from whycam.report import audited, explained, words
 from whycam.report.contents import ReportInput
 from whycam.report.gallery import BOXES, colour_scale, save_gallery, segments_heading, tiles
 from whycam.report.plots import save_plots
+from whycam.report.templating import environment
+from whycam.report.whatif import interactive
 from whycam.types import Exhibit, Metrics
 
 _SKIPPED_SHOWN = 200
@@ -83,7 +85,7 @@ def write_report(folder: Path, report: ReportInput, *, progress: Progress = SILE
     """
     heatmap = report.card.heatmap
     plots = save_plots(folder, report, progress=progress)
-    save_gallery(folder, report.exhibits, scale=heatmap.scale, method=heatmap.method, progress=progress)
+    save_gallery(folder, report.exhibits, scale=heatmap.scale, method=_method(report), progress=progress)
     page = render(report, {name: path.read_bytes() for name, path in plots.items()}, progress=progress)
     path = folder / "report.html"
     write_text(path, page)
@@ -99,43 +101,52 @@ def render(report: ReportInput, plots: Mapping[str, bytes], *, progress: Progres
         progress: where to report to while the gallery is drawn.
 
     Raises:
-        ValueError: an exhibit's image, heatmap and masks differ in size.
+        ValueError: an exhibit's image, heatmap and masks differ in size, or `report.whatif` does not fit `report.test`.
     """
-    environment = Environment(
-        loader=PackageLoader("whycam.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"count": words.count, "number": words.number, "printable": printable}
-    scale, method = report.card.heatmap.scale, report.card.heatmap.method
+    scale, method = report.card.heatmap.scale, _method(report)
     with progress.bar("writing the page", len(report.exhibits)) as bar:
         shown = []
         for exhibit in report.exhibits:
             shown.append(_show(exhibit, scale=scale, method=method))
             bar.advance()
     evaluation = report.evaluation
-    return environment.get_template("report.html").render(
-        card=report.card,
-        title=_title(report),
-        created=report.created,
-        verdict=words.verdict_sentence(evaluation),
-        mistakes=words.mistakes_sentence(evaluation.test),
-        standing=words.standing(evaluation.test),
-        test=evaluation.test,
-        threshold=evaluation.threshold,
-        rows=[_row(*line, evaluation.train, evaluation.test) for line in _METRICS],
-        reliability=words.reliability_sentences(report.reliability) if report.reliability else "",
-        has_train=evaluation.train is not None,
-        plots={name: _data_uri(content, "png") for name, content in plots.items()},
-        sections=_sections(shown),
-        n_boxes=BOXES,
-        scale_labels=words.scale_labels(scale),
-        scale_picture=_data_uri(_encoded(colour_scale(256, 16), "PNG"), "png"),
-        evaluated=report.evaluated,
-        skipped_shown=_SKIPPED_SHOWN,
+    audit, measured = report.audit, report.measured
+    return (
+        environment()
+        .get_template("report.html")
+        .render(
+            card=report.card,
+            method=method,
+            audited=audited.section(audit.audit, audit.pictures, samples=audit.samples) if audit else None,
+            explained=explained.section(measured) if measured else None,
+            explained_plots=explained.plots(measured) if measured else (),
+            title=_title(report),
+            created=report.created,
+            verdict=words.verdict_sentence(evaluation),
+            mistakes=words.mistakes_sentence(evaluation.test),
+            standing=words.standing(evaluation.test),
+            test=evaluation.test,
+            threshold=evaluation.threshold,
+            unsure=words.unsure_sentences(report.test, evaluation.threshold),
+            interactive=interactive(report, report.whatif) if report.whatif else None,
+            novel_level=report.whatif.novel_level if report.whatif else None,
+            rows=[_row(*line, evaluation.train, evaluation.test) for line in _METRICS],
+            reliability=words.reliability_sentences(report.reliability) if report.reliability else "",
+            has_train=evaluation.train is not None,
+            plots={name: _data_uri(content, "png") for name, content in plots.items()},
+            sections=_sections(shown),
+            n_boxes=BOXES,
+            scale_labels=words.scale_labels(scale),
+            scale_picture=_data_uri(_encoded(colour_scale(256, 16), "PNG"), "png"),
+            evaluated=report.evaluated,
+            skipped_shown=_SKIPPED_SHOWN,
+        )
     )
+
+
+def _method(report: ReportInput) -> str:
+    """What made the heatmaps, for people."""
+    return title_of(method_named(report.card.heatmap.method))
 
 
 def _title(report: ReportInput) -> str:
@@ -169,13 +180,16 @@ def _of_constant(field: str, test: Metrics) -> str:
 def _sections(shown: list[_Shown]) -> list[tuple[str, str, list[_Shown]]]:
     """Title, introduction and exhibits; the order within each is the caller's."""
     mistakes = [item for item in shown if item.outcome in ("miss", "false-alarm")]
+    unsure = [item for item in shown if item.outcome == "unsure"]
     right = [item for item in shown if item.outcome == "right"]
     unlabelled = [item for item in shown if item.outcome == "unlabelled"]
     sections = [
         ("Mistakes, the worst first", "None of the images chosen for this gallery is a mistake.", mistakes),
+        ("Unsure: left to a person", "", unsure),
         ("Right verdicts", "None of the images chosen for this gallery is judged rightly.", right),
+        ("Images without a target", "", unlabelled),
     ]
-    return sections + [("Images without a target", "", unlabelled)] * bool(unlabelled)
+    return [section for section in sections if section[1] or section[2]]
 
 
 def _show(exhibit: Exhibit, *, scale: float, method: str) -> _Shown:

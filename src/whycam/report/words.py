@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from typing import Literal
 
-from whycam.types import Estimate, Evaluation, Exhibit, Metrics, Reliability
+import numpy as np
 
-Outcome = Literal["miss", "false-alarm", "right", "unlabelled"]
+from whycam.types import (
+    ANOMALOUS_ABOVE,
+    Estimate,
+    Evaluation,
+    Exhibit,
+    Metrics,
+    Predictions,
+    Reliability,
+    Threshold,
+)
+
+Outcome = Literal["miss", "false-alarm", "unsure", "right", "unlabelled"]
 
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -122,6 +133,28 @@ def mistakes_sentence(metrics: Metrics) -> str:
     return f"It {' and '.join(parts)}."
 
 
+def unsure_sentences(test: Predictions, threshold: Threshold) -> str:
+    """How many test images are `unsure`, how the others are judged, and how the figures count; empty without a band."""
+    band = threshold.band
+    if band is None:
+        return ""
+    truth = test.targets > ANOMALOUS_ABOVE
+    unsure = (test.scores >= band.low) & (test.scores < band.high)
+    wrong = int(np.count_nonzero(((test.scores >= threshold.value) != truth) & ~unsure))
+    told = len(truth) - int(unsure.sum())
+    rest = (
+        f"Of the other {count(told)}, {share(1 - wrong / told)} % are judged rightly. "
+        if told
+        else "No image gets a verdict. "
+    )
+    return (
+        f"Scores from {number(band.low)} up to {number(band.high)} are called unsure and left to a person: "
+        f"{count(int(unsure.sum()))} of {images(len(truth), 'test')}. {rest}"
+        f"Where this band comes from: {band.rule}. "
+        "Figures, unless they say otherwise, count an unsure image by the side of the threshold on which it lies."
+    )
+
+
 def standing(metrics: Metrics) -> str:
     """What it means that the model beats the best constant, or that it does not, in two or three sentences."""
     # Of probabilities the squared error counts: an honest one is rarely 0 or 1, which the absolute error would reward.
@@ -168,10 +201,15 @@ def split_name(split: str) -> str:
 
 
 def outcome(exhibit: Exhibit) -> Outcome:
-    """`miss` (anomalous, called normal), `false-alarm` (normal, called anomalous), `right`, or `unlabelled`."""
+    """`miss` (anomalous, called normal), `false-alarm` (normal, called anomalous), `right`, or `unlabelled`.
+
+    The verdict `unsure` is an outcome of its own: it is neither right nor wrong.
+    """
     if exhibit.target is None:
         return "unlabelled"
-    if not exhibit.mistake:
+    if exhibit.verdict == "unsure":
+        return "unsure"
+    if (exhibit.target > ANOMALOUS_ABOVE) == (exhibit.verdict == "anomalous"):
         return "right"
     return "miss" if exhibit.verdict == "normal" else "false-alarm"
 
@@ -181,6 +219,7 @@ def outcome_words(exhibit: Exhibit) -> str:
     return {
         "miss": "mistake: missed anomaly",
         "false-alarm": "mistake: false alarm",
+        "unsure": "unsure: left to a person",
         "right": "right",
         "unlabelled": "no target to compare",
     }[outcome(exhibit)]

@@ -121,7 +121,9 @@ def _fit_classes(
     targets = torch.from_numpy(anomalous.astype(np.float32))
     batch, rounds = _lengths(len(chosen), settings)
     steps = n_steps(len(chosen), settings)
-    optimizer = torch.optim.AdamW(weights.values(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    optimizer = torch.optim.AdamW(
+        weights.values(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
+    )
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, total_steps=steps, pct_start=0.1)
     for epoch in range(1, settings.epochs + 1):
         batches = [

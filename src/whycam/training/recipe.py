@@ -29,6 +29,8 @@ class ClassicRecipe:
     rho: float
     epsilon: float
     loss: Literal["mean absolute error"]
+    validation_share: float = 0.0
+    """Of the training images, kept out of the training to choose a threshold on."""
 
     @property
     def optimizer(self) -> str:
@@ -44,7 +46,9 @@ class HeadSettings:
     """Principal directions of the features that the head sees: fewer forget, more overfit."""
     hidden: int = 256
     dropout: float = 0.5
-    epochs: int = 40
+    epochs: int = 64
+    choosing_epochs: int = 8
+    """At most so many where only the better one of several sets of views is looked for."""
     batch_size: int = 128
     learning_rate: float = 1e-3
     weight_decay: float = 1e-2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 
 Rows = npt.NDArray[np.integer]
+Bools = npt.NDArray[np.bool_]
 Read = Callable[[Rows], Tensor]
 """Rows (n,) -> their pooled features (V, n, D), every view of them."""
 
 _SOFTEST = 1e-2
 _CHUNK = 1024
-_MOST_ROWS = 2000
+_MOST_ROWS = 1000
 
 
 @dataclass(frozen=True)
@@ -41,9 +42,62 @@ class Subspace:
 def find_subspace(read: Read, rows: Rows, *, directions: int, seed: int) -> Subspace:
     """The principal directions (Pearson 1901) of all views of these rows; labels are not looked at.
 
-    Directions come from at most 2,000 views drawn with `seed`; there are fewer than `directions` where there are fewer
+    Directions come from at most 1,000 views drawn with `seed`; there are fewer than `directions` where there are fewer
     views. Spreads are widened by 0.01 (features lie in [0, 6]), so that a channel that hardly ever fires stays small.
     """
+    products = Products(read, rows, seed=seed, among=False)
+    return products.subspace(products.weights(directions))
+
+
+class Products:
+    """Inner products of standardised features with those of the rows drawn: all that principal directions need.
+
+    What is learned along directions that held-out rows have helped to find looks different on those rows than on new
+    ones. So there are coordinates along the directions of all rows but some, and they cost little: the products are
+    the same. (Mean and spread of each feature stay those of all rows.)
+    """
+
+    def __init__(self, read: Read, rows: Rows, *, seed: int, among: bool = True) -> None:
+        """Without `among` there are no coordinates of `rows` themselves."""
+        self.shift, self.scale, views = _standard(read, rows)
+        drawn = np.sort(np.random.default_rng(seed).permutation(len(rows))[: max(1, _MOST_ROWS // views)])
+        self._x = ((read(rows[drawn]) - self.shift) * self.scale).flatten(0, 1)
+        self._row_of = np.tile(drawn, views)
+        """Which of `rows` each of the drawn views is of."""
+        self._own = self._x @ self._x.T
+        if among:
+            parts = []
+            for first in range(0, len(rows), _CHUNK):
+                parts.append(((read(rows[first : first + _CHUNK]) - self.shift) * self.scale) @ self._x.T)
+            self._all = torch.cat(parts, dim=1)
+
+    def subspace(self, weights: Tensor) -> Subspace:
+        """These directions, as any image's features can be taken along them."""
+        return Subspace(self.shift, self.scale, (self._x.T @ weights).T.contiguous())
+
+    def weights(self, directions: int, *, without: Bools | None = None) -> Tensor:
+        """(M, K): how directions are made of the M views drawn, 0 for views of rows that must not help to find them.
+
+        Args:
+            directions: K at most; there are fewer where there are fewer views of the other rows.
+            without: (n,) those rows; None for none.
+        """
+        kept = np.arange(len(self._row_of)) if without is None else np.flatnonzero(~without[self._row_of])
+        variances, vectors = torch.linalg.eigh(self._own[kept][:, kept].double())
+        # Images that are all equal have no direction; one of zeros stands in for it.
+        n = max(1, min(directions, int((variances > 1e-6 * variances[-1]).sum())))
+        weights = torch.zeros(len(self._row_of), n)
+        weights[kept] = (vectors.flip(1)[:, :n] / variances.flip(0)[:n].clamp(min=1e-12).sqrt()).float()
+        return weights
+
+    def coordinates(self, weights: Tensor, *, views: Sequence[int]) -> Tensor:
+        """(V, n, K): all rows along these directions, in some of the views that are read, named by their places."""
+        found: Tensor = self._all[list(views)] @ weights
+        return found
+
+
+def _standard(read: Read, rows: Rows) -> tuple[Tensor, Tensor, int]:
+    """Mean and inverse spread (D,) of each feature, and the number of views."""
     total = squares = torch.zeros((), dtype=torch.float64)
     n = 0
     for first in range(0, len(rows), _CHUNK):
@@ -52,14 +106,5 @@ def find_subspace(read: Read, rows: Rows, *, directions: int, seed: int) -> Subs
         squares = squares + (values * values).sum(dim=0, dtype=torch.float64)
         n += len(values)
     mean = total / n
-    shift = mean.float()
-    scale = (1 / ((squares / n - mean * mean).clamp(min=0).sqrt() + _SOFTEST)).float()
-    views = n // len(rows)
-    drawn = np.random.default_rng(seed).permutation(len(rows))[: max(1, _MOST_ROWS // views)]
-    x = (read(rows[np.sort(drawn)]).flatten(0, 1) - shift) * scale
-    # From the Gram matrix of the rows, of which there are fewer than features.
-    variances, vectors = torch.linalg.eigh((x @ x.T).double())
-    # Images that are all equal have no direction; one of zeros stands in for it.
-    kept = max(1, min(directions, int((variances > 1e-6 * variances[-1]).sum())))
-    basis = (x.T.double() @ vectors.flip(1)[:, :kept] / variances.flip(0)[:kept].clamp(min=1e-12).sqrt()).T
-    return Subspace(shift, scale, basis.float().contiguous())
+    spread = (squares / n - mean * mean).clamp(min=0).sqrt()
+    return mean.float(), (1 / (spread + _SOFTEST)).float(), n // len(rows)

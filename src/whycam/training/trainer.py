@@ -110,20 +110,21 @@ def train_epochs(
 @contextmanager
 def deterministic(device: torch.device) -> Iterator[None]:
     """Bit-for-bit repeatable kernels while training; the caller's settings are put back."""
-    before = torch.are_deterministic_algorithms_enabled()
+    before = torch.get_deterministic_debug_mode()
     benchmark = torch.backends.cudnn.benchmark
     if device.type == "cuda":
         # cuBLAS reads this when its first handle is made; see its documentation, "Results reproducibility".
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     memory: Any = torch.utils.deterministic
     fill = memory.fill_uninitialized_memory
-    torch.use_deterministic_algorithms(True)
+    # Not `use_deterministic_algorithms`, which is the same and imports PyTorch's compiler for two seconds.
+    torch.set_deterministic_debug_mode("error")
     # A guard against reading memory before it is written; the kernels used here do not, and it costs time.
     memory.fill_uninitialized_memory = False
     torch.backends.cudnn.benchmark = False
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(before)
+        torch.set_deterministic_debug_mode(before)
         memory.fill_uninitialized_memory = fill
         torch.backends.cudnn.benchmark = benchmark

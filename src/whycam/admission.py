@@ -1,0 +1,68 @@
+"""Which images may be used: readable, apart from what is written, and none that would make a figure wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from whycam.data.cache import PixelCache, open_pixels
+from whycam.errors import DataError, RunError, printable
+from whycam.progress import Progress
+from whycam.types import Dataset
+
+
+def check_present(run: Path, dataset: Dataset) -> None:
+    """RunError where images that the run was made with are gone."""
+    gone = [sample.file for sample in dataset.samples if not sample.path.exists()]
+    if gone:
+        raise RunError(
+            f"{len(gone)} of the images that {run} was made with are gone from {printable(dataset.root)}, "
+            f"first {gone[0]}: put them back, or name the folder or table where they are now."
+        )
+
+
+def check_unchanged(run: Path, pixels: PixelCache, digests: Mapping[str, str]) -> None:
+    """RunError where images have another content than `digests`, by file, says."""
+    problems = [f"{item.file}: {item.reason}" for item in pixels.skipped]
+    problems += [f"{file} has other content" for file, digest in pixels.digests.items() if digests[file] != digest]
+    if problems:
+        raise RunError(
+            f"{len(problems)} of the images that {run} was made with changed, first {problems[0]}: restore them."
+        )
+
+
+def moved(own: Dataset, digests: Mapping[str, str], other: Dataset, pixels: PixelCache) -> Dataset:
+    """The run's own samples at the places where `other` has the same content."""
+    places = {pixels.digests[sample.file]: sample.path for sample in other.samples}
+    samples = tuple(replace(sample, path=places[digests[sample.file]]) for sample in own.samples)
+    return replace(own, root=other.root, samples=samples)
+
+
+def check_unseen(dataset: Dataset, pixels: PixelCache, own: Dataset, digests: Mapping[str, str]) -> None:
+    """DataError where the data hold images that the run, whose own data are `own`, was trained on."""
+    trained_on = {digests[sample.file] for sample in own.samples if sample.split == "train"}
+    seen = [sample.file for sample in dataset.samples if pixels.digests[sample.file] in trained_on]
+    if seen:
+        raise DataError(
+            f"{len(seen)} of {len(dataset.samples)} images were trained on, first {seen[0]}: "
+            "figures on them would be too good. Take them out of the data."
+        )
+
+
+def readable(
+    found: Dataset, size_hw: tuple[int, int], *, strict: bool, progress: Progress
+) -> tuple[Dataset, PixelCache]:
+    """The samples that can be decoded, and their pixels; with `strict` all of them must be."""
+    pixels = open_pixels(found.samples, size_hw, progress=progress)
+    dataset = found.without(pixels.skipped)
+    if strict and dataset.skipped:
+        raise DataError(*(f"{item.file}: {item.reason} (--strict allows no skipped file)." for item in dataset.skipped))
+    return dataset, pixels
+
+
+def check_apart(folder: Path, found: Dataset) -> None:
+    """RunError where the run's folder holds its data."""
+    taken = {found.root.resolve(), *(sample.path.parent.resolve() for sample in found.samples)}
+    if folder.resolve() in taken:
+        raise RunError(f"{folder} holds the data itself: name another folder with --out.")

@@ -1,0 +1,59 @@
+"""How a command ends, whatever happened: one line and an exit code, never a traceback for a user's mistake."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from io import TextIOWrapper
+from typing import NoReturn
+
+from typer.exceptions import TyperException
+
+from whycam.errors import GateError, WhyCAMError, printable
+
+_INTERRUPTED = 130  # what typer makes of Ctrl-C
+
+
+def end(command: Callable[[], object]) -> NoReturn:
+    """Run the command and leave the process: 0 done, 1 a gate that did not pass, 2 a mistake that a user can mend."""
+    for stream in (sys.stdout, sys.stderr):
+        # A file name may hold letters that the terminal's encoding lacks; the result must be printed all the same.
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        code = command()
+    except GateError as error:
+        _fail(str(error), code=1)
+    except WhyCAMError as error:
+        _fail(str(error))
+    except TyperException as error:
+        text = error.format_message()
+        # Without any argument the help has been printed already, and the message is empty.
+        _fail(f"{text} See `whycam --help`.") if text else sys.exit(2)
+    except BrokenPipeError:
+        # Whoever read our output has had enough; Python must not complain again when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None
+    except OSError as error:
+        where = printable(error.filename) if isinstance(error.filename, str) else "A file"
+        _fail(f"{where}: {error.strerror or error}. Check space, permissions and the path.")
+    if code == _INTERRUPTED:
+        resumable = sys.argv[1:2] in (["train"], ["demo"]) and not any(a.startswith("--budget") for a in sys.argv)
+        how = " What is finished is kept: the same command with --resume goes on from there." if resumable else ""
+        sys.stderr.write(f"whycam: stopped.{how}\n")
+    raise SystemExit(code if isinstance(code, int) else 0)
+
+
+def print_json(value: dict[str, object]) -> None:
+    """One JSON object on standard output."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _fail(text: str, *, code: int = 2) -> NoReturn:
+    for line in text.splitlines():
+        sys.stderr.write(f"whycam: {line}\n")
+    if "--json" in sys.argv[1:]:
+        print_json({"error": text})
+    raise SystemExit(code)

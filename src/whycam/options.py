@@ -1,0 +1,44 @@
+"""The options that several commands share, each with its one help text; free of heavy imports."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from whycam.explain.methods import METHODS
+
+Data = Annotated[Path, typer.Argument(help="Folder with normal/ and anomalous/, or a CSV file (file,target,...).")]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder that `whycam train` wrote.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Stop where a file cannot be read, instead of skipping it.")]
+Epochs = Annotated[int | None, typer.Option(help="Instead of the recipe's number of epochs.")]
+Budget = Annotated[
+    str | None, typer.Option(help="A time such as 90s, 20m or 1h: take what fits into it on this machine, as measured.")
+]
+Seed = Annotated[int, typer.Option(help="Decides split, first weights and order; the same seed, the same weights.")]
+TestShare = Annotated[float, typer.Option(help="Share of the images to test on, where the data bring no split.")]
+Split = Annotated[
+    str, typer.Option(help="given: keep the data's own split; safe: draw one that keeps groups and copies whole.")
+]
+Symmetry = Annotated[
+    str, typer.Option(help="Views of an image that show the same: none, flip, all, or auto to find out.")
+]
+Backbone = Annotated[str | None, typer.Option(help="efficientnet-lite0, or timm:NAME with the extra timm.")]
+Threshold = Annotated[
+    str,
+    typer.Option(
+        metavar="RULE",
+        help="Where anomalous begins: midpoint, f1, youden, 'recall>=0.99', 'false-alarms<=0.02', "
+        "'cost miss=500 alarm=3 rate=0.01' or a number.",
+    ),
+]
+Unsure = Annotated[
+    str | None,
+    typer.Option(metavar="PROMISES", help="Leave scores unsure between 'recall>=0.99 false-alarms<=0.01', or 0.02."),
+]
+Method = Annotated[str, typer.Option(help=f"What makes heatmaps: {', '.join(METHODS)}.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on from what is finished in --out.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run in --out.")]

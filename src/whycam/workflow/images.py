@@ -1,0 +1,75 @@
+"""A finished run put to use: scores and explanations of images, as they come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from whycam.data.samples import open_unlabelled
+from whycam.errors import RunError
+from whycam.explain.methods import method_named
+from whycam.inspection import Inspection
+from whycam.judging import show_by
+from whycam.progress import SILENT, Progress
+from whycam.streaming import explain_images, folder_names, score_images
+from whycam.types import Scored, Skipped
+from whycam.workflow.evaluation import own_images
+from whycam.workflow.runs import load
+
+
+def explain(
+    run: str | Path,
+    images: str | Path | Sequence[str | Path],
+    *,
+    out: str | Path,
+    method: str | None = None,
+    device: str = "cpu",
+    strict: bool = False,
+    progress: Progress = SILENT,
+) -> Iterator[tuple[Path, Inspection] | Skipped]:
+    """Score and explain images; each result, as it comes, is saved in a folder of its own under `out`.
+
+    A file that cannot be read gives a `Skipped` instead.
+
+    Args:
+        run: a run folder.
+        images: files and folders of them.
+        out: a folder that gets one folder an image.
+        method: what makes the heatmaps, a name of `whycam.explain.methods.METHODS`; the run's own where it is None.
+            Any other gets its colour scale from the run's training images, which must be where they were.
+
+    Raises:
+        DataError: a path does not exist, or holds no image (at once); with `strict`, a file that cannot be read.
+        RunError: a result's folder exists already (before anything is written), or the run's images are gone that the
+            method's colour scale is to be set by.
+    """
+    how_shown = None if method is None else method_named(method)
+    detector = load(run, device=device)
+    found = open_unlabelled(images)
+    folders = [Path(out) / name for name in folder_names(found.samples)]
+    taken = [folder for folder in folders if folder.exists()]
+    if taken:
+        raise RunError(f"{taken[0]} exists already: name another folder with --out.")
+    if how_shown is not None and how_shown != detector.card.heatmap.method:
+        own = own_images(Path(run), detector, progress=progress)
+        scores = detector.score_cached(own.pixels, own.pixels.rows(own.dataset.samples), progress=progress)
+        show_by(detector, how_shown, own.dataset, own.pixels, scores, progress=progress)
+    return explain_images(detector, found, folders, strict=strict, progress=progress)
+
+
+def score(
+    run: str | Path,
+    data: str | Path | Sequence[str | Path],
+    *,
+    device: str = "cpu",
+    strict: bool = False,
+    progress: Progress = SILENT,
+) -> Iterator[Scored]:
+    """The score and verdict of every image, as they come: folders, files and tables, labelled or not, of any length.
+
+    A file that cannot be read gives a line with its problem, never a score.
+
+    Raises:
+        DataError: a path does not exist, or holds no image (at once); with `strict`, a file that cannot be read.
+    """
+    return score_images(load(run, device=device), open_unlabelled(data), strict=strict, progress=progress)
