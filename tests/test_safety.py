@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import shutil
@@ -94,7 +95,7 @@ def test_an_unfinished_run_is_never_taken_for_the_finished_one_before(
     out = tmp_path / "run"
     whycam.train(parts, out=out, recipe="classic", epochs=1)
     with monkeypatch.context() as patch:
-        patch.setattr(workflow, "judge", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(workflow.training, "judge", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             whycam.train(parts, out=out, recipe="classic", epochs=2, resume=True)
     assert not (out / "report.html").exists()
@@ -273,12 +274,16 @@ def test_training_time_counts_all_sessions(parts: Path, tmp_path: Path) -> None:
     assert run.detector.card.training.seconds == pytest.approx(sum(item.seconds for item in history), abs=0.01)
 
 
-def test_copies_across_the_split_are_told(tmp_path: Path) -> None:
+def test_copies_are_told_and_stay_on_one_side(tmp_path: Path) -> None:
     data = make_parts(tmp_path / "data", n_normal=6, n_anomalous=6)
     for number in range(20):
         shutil.copy(data / "normal" / "normal-000.png", data / "normal" / f"copy-{number}.png")
     run = whycam.train(data, out=tmp_path / "run", recipe="classic", epochs=1)
-    assert any("cop" in note for note in run.data.notes)
+    assert run.audit is not None
+    assert any("20 files of 32 are identical copies" in finding.sentence for finding in run.audit.findings)
+    with (tmp_path / "run" / "samples.csv").open(newline="") as file:
+        sides = {row["split"] for row in csv.DictReader(file) if "copy-" in row["file"] or "normal-000" in row["file"]}
+    assert len(sides) == 1
 
 
 class _Notes:
