@@ -12,24 +12,29 @@ from benchmarks.record import record
 from whycam import train
 from whycam.terminal import TerminalProgress
 
-BUDGET = "30m"
+BUDGET_VARIABLE = "WHYCAM_BUDGET"
+"""A time such as `30m` (the default)."""
 SEEDS_VARIABLE = "WHYCAM_SEEDS"
-"""Seeds, such as `0,1,2` (the default); every one takes the budget twice."""
+"""Seeds, such as `0,1,2` (the default); every one takes the budget for each protocol."""
+PROTOCOLS_VARIABLE = "WHYCAM_PROTOCOLS"
+"""Such as `P1,P2` (the default)."""
+PROTOCOLS = {"P1": p1, "P2": p2}
 
 
 def main() -> None:
     seeds = [int(seed) for seed in os.environ.get(SEEDS_VARIABLE, "0,1,2").split(",")]
+    budget = os.environ.get(BUDGET_VARIABLE, "30m")
     rows = []
-    for name, protocol in (("P1", p1), ("P2", p2)):
+    for name in os.environ.get(PROTOCOLS_VARIABLE, "P1,P2").split(","):
         tests, seconds = [], []
         for seed in seeds:
             with tempfile.TemporaryDirectory() as folder:
                 start = time.perf_counter()
                 run = train(
-                    protocol(seed),
+                    PROTOCOLS[name](seed),
                     out=Path(folder) / "run",
                     recipe="finetune",
-                    budget=BUDGET,
+                    budget=budget,
                     seed=seed,
                     device="cpu",
                     progress=TerminalProgress(),
@@ -48,7 +53,7 @@ def main() -> None:
                 "s each": " ".join(f"{taken:.0f}" for taken in seconds),
             }
         )
-    record("finetune_elpv", f"recipe finetune, ELPV, budget {BUDGET}", rows)
+    record("finetune_elpv", f"recipe finetune, ELPV, budget {budget}", rows)
 
 
 if __name__ == "__main__":

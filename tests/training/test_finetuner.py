@@ -43,7 +43,9 @@ def read(views: np.ndarray, rows: np.ndarray) -> Tensor:
 
 
 def make_data() -> LabelledMaps:
-    return LabelledMaps(read, np.arange(N)[::-1].copy(), np.random.default_rng(2).integers(0, 2, N) * 1.0, VIEWS)
+    return LabelledMaps(
+        read, np.arange(N)[::-1].copy(), np.random.default_rng(2).integers(0, 2, N) * 1.0, np.ones(N), VIEWS
+    )
 
 
 def make_tuner(network: PooledNetwork | None = None, *, seed: int = SEED) -> Finetuner:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy.special import expit
 
-from whycam.training.head import Part, assemble, fit_classes, fit_distance, n_steps
+from whycam.training.head import Part, assemble, certainty, fit_classes, fit_distance, n_steps
 from whycam.training.recipe import HeadSettings
 from whycam.training.subspace import find_subspace
 
@@ -123,6 +123,21 @@ def test_the_rarer_class_is_repeated(n_rare: int, n_common: int, share: float, r
     assert expit(logit) == pytest.approx(share if rare_is_anomalous else 1 - share, abs=0.04)
 
 
+@pytest.mark.parametrize(("graded", "share"), [(0.0, 0.4), (0.25, 4 / 7), (0.4, 2 / 3), (0.5, 2 / 3)])
+def test_the_less_sure_a_target_the_less_its_image_counts(graded: float, share: float) -> None:
+    """As above: beside 40 images of target 1, 60 normal ones count |2 t - 1| times as much, or a third."""
+    targets = np.array([1.0] * 40 + [graded] * 60)
+    settings = HeadSettings(directions=1, hidden=1, dropout=0.0, epochs=60, learning_rate=0.05, weight_decay=0.0)
+    c = torch.zeros(1, len(targets), 1)
+    logit = fit_classes(c, targets, settings, seed=0).logits(c)[0]
+    assert expit(logit) == pytest.approx(share, abs=0.04)
+
+
+def test_certainty_is_the_same_for_both_classes() -> None:
+    np.testing.assert_allclose(certainty(np.array([0.0, 0.1, 0.3, 0.5])), [1, 0.8, 0.4, 1 / 3])
+    np.testing.assert_allclose(certainty(1 - np.array([0.0, 0.1, 0.3, 0.5])), [1, 0.8, 0.4, 1 / 3])
+
+
 def test_epochs_are_told_with_their_loss() -> None:
     told: list[tuple[int, float]] = []
     fit_classes(
@@ -135,6 +150,6 @@ def test_epochs_are_told_with_their_loss() -> None:
     assert [epoch for epoch, _ in told] == [1, 2, 3] and all(0 < loss < 5 for _, loss in told)
 
 
-@pytest.mark.parametrize(("n", "steps"), [(10, 200), (64, 512), (1024, 512), (10_000, 64 * 79)])
+@pytest.mark.parametrize(("n", "steps"), [(10, 200), (64, 384), (1024, 384), (10_000, 48 * 79)])
 def test_number_of_steps(n: int, steps: int) -> None:
     assert n_steps(n, HeadSettings()) >= steps if n == 10 else n_steps(n, HeadSettings()) == steps

@@ -31,7 +31,7 @@ from whycam.training.folds import covered, draw_folds
 from whycam.training.head import Part, assemble, fit_classes, fit_distance
 from whycam.training.recipe import DefaultRecipe, FinetuneRecipe, HeadSettings, Symmetry, views_of
 from whycam.training.subspace import Products, Subspace
-from whycam.types import Dataset, EpochRecord, Floats, Sample
+from whycam.types import ANOMALOUS_ABOVE, Dataset, EpochRecord, Floats, Sample
 
 _DIRECTIONS = 1024
 _HOW = "out of fold"
@@ -146,25 +146,32 @@ class _Fitting:
     products: Products
     views: Views
     """Those that are read."""
-    anomalous: Bools
+    targets: Floats
+    """(N,) in [0, 1]."""
     whole: _Part
     folds: tuple[_Part, ...]
     seed: int
 
     @classmethod
     def of(
-        cls, products: Products, views: Views, anomalous: Bools, folds: npt.NDArray[np.intp], *, seed: int
+        cls, products: Products, views: Views, targets: Floats, folds: npt.NDArray[np.intp], *, seed: int
     ) -> _Fitting:
         """With `folds` (N,) the number of each image's fold."""
         sides = [np.zeros(len(folds), dtype=np.bool_), *(folds == fold for fold in np.unique(folds))]
         with cpu_threads(1):
             weights = in_order(lambda held: products.weights(_DIRECTIONS, without=held), sides)
             whole, *apart = (_Part(held, found) for held, found in zip(sides, weights, strict=True))
-        return cls(products, views, anomalous, whole, tuple(apart), seed)
+        return cls(products, views, targets, whole, tuple(apart), seed)
 
-    def coordinates(self, views: Views, part: _Part) -> Tensor:
-        """(V, N, K) of all images in some views, along the directions of some images."""
-        return self.products.coordinates(part.weights, views=[self.views.index(view) for view in views])
+    @property
+    def anomalous(self) -> Bools:
+        """(N,)."""
+        return self.targets > ANOMALOUS_ABOVE
+
+    def coordinates(self, views: Views, part: _Part, directions: int) -> Tensor:
+        """(V, N, K) of all images in some views, along the first directions of some images."""
+        places = [self.views.index(view) for view in views]
+        return self.products.coordinates(part.weights[:, :directions], views=places)
 
     def heads(
         self,
@@ -182,13 +189,12 @@ class _Fitting:
         """
 
         def learned(part: _Part) -> tuple[tuple[Part, ...], Floats]:
-            coordinates = self.coordinates(views, part)
+            needed = settings.directions if settings is not None and not distance else _DIRECTIONS
+            coordinates = self.coordinates(views, part, needed)
             seen, heads = ~part.held, list[Part]()
             if settings is not None:
                 told = done if part is parts[0] else lambda epoch, loss: None
-                heads.append(
-                    fit_classes(coordinates[:, seen], self.anomalous[seen], settings, seed=self.seed, done=told)
-                )
+                heads.append(fit_classes(coordinates[:, seen], self.targets[seen], settings, seed=self.seed, done=told))
             if distance:
                 heads.append(fit_distance(coordinates[:, seen & ~self.anomalous]))
             held = coordinates[:, part.held]
@@ -211,10 +217,15 @@ class _Fitting:
         if len(candidates) == 1:
             return candidates[0], {}
         brief = replace(settings, epochs=min(settings.epochs, settings.choosing_epochs))
+        folds = self.folds[: settings.choosing_folds]
+        if len(np.unique(np.concatenate([self.anomalous[fold.held] for fold in folds]))) < 2:
+            # Of few groups one class may lie in the other folds alone.
+            folds = self.folds
+        anomalous = np.concatenate([self.anomalous[fold.held] for fold in folds])
         losses = {}
         for views in candidates:
-            raw = self.gathered(self.heads(views, brief, self.folds, distance=False))
-            losses[views] = log_loss(platt(raw, self.anomalous).logits(raw), self.anomalous)
+            raw = np.concatenate([found for _, found in self.heads(views, brief, folds, distance=False)])
+            losses[views] = log_loss(platt(raw, anomalous).logits(raw), anomalous)
         return min(losses, key=lambda candidate: losses[candidate]), losses
 
 
@@ -229,7 +240,8 @@ def _learn(
     seed: int,
 ) -> Learned:
     """Views, head and calibration of the images."""
-    anomalous = np.array([sample.anomalous for sample in samples])
+    targets = np.array([sample.target for sample in samples], dtype=np.float64)
+    anomalous = targets > ANOMALOUS_ABOVE
     n_units = [len(set(np.array(units)[anomalous == which])) for which in (False, True)]
     few = n_units[1] < _FEWEST_ANOMALIES
     n_folds = max(2, min(settings.folds, n_units[0] if few else min(n_units)))
@@ -239,7 +251,7 @@ def _learn(
         # All of a class is one unit: held out with it, nothing would be left to compare with.
         folds = draw_folds(anomalous, range(len(samples)), n_folds, seed=seed)
         torn = (torn_sentence(),)
-    fitting = _Fitting.of(products, read, anomalous, folds, seed=seed)
+    fitting = _Fitting.of(products, read, targets, folds, seed=seed)
     subspace = products.subspace(fitting.whole.weights)
     if few:
         views = candidates[0]

@@ -25,7 +25,7 @@ from whycam.progress import Progress
 from whycam.training.calibration import Calibration, log_loss, platt
 from whycam.training.checkpoint import Checkpoint, Plan, load_checkpoint, save_checkpoint
 from whycam.training.finetuner import Finetuner, LabelledMaps
-from whycam.training.head import assemble
+from whycam.training.head import assemble, certainty
 from whycam.training.recipe import FinetuneRecipe, views_of
 from whycam.types import ANOMALOUS_ABOVE, Dataset, EpochRecord, Floats, Sample
 
@@ -73,9 +73,12 @@ def fit_finetune(
     maps.compute(shown, pixels.rows(train), progress=progress)
     maps.compute(learned.views, pixels.rows(kept_out), progress=progress)
     targets = replace(dataset, samples=tuple(train)).targets
+    counts: Floats = np.ones(len(targets))
     if recipe.labels == "classes":
+        counts = certainty(targets)
         targets = (targets > ANOMALOUS_ABOVE).astype(np.float64)
-    tuner = Finetuner(network, LabelledMaps(maps.read, pixels.rows(train), targets, shown), recipe, seed=planned.seed)
+    data = LabelledMaps(maps.read, pixels.rows(train), targets, counts, shown)
+    tuner = Finetuner(network, data, recipe, seed=planned.seed)
     with cpu_threads(planned.threads):
         history, interrupted = _train(folder, tuner, recipe, planned, checkpoint, progress, deadline)
         with progress.bar("choosing weights", len(_SHARES)) as bar:

@@ -39,6 +39,8 @@ class LabelledMaps:
     """(N,) the rows to train on."""
     targets: Floats
     """(N,) in [0, 1], one for each of `rows`."""
+    counts: Floats
+    """(N,) how much each of them counts."""
     views: tuple[int, ...]
     """Every epoch shows each image in one of these, drawn by chance."""
 
@@ -128,7 +130,10 @@ class Finetuner:
             WhyCAMError: the loss is no longer finite.
         """
         n = len(self._data.rows)
-        targets = torch.from_numpy(self._data.targets.astype(np.float32)).to(self._device)
+        targets, counts = (
+            torch.from_numpy(values.astype(np.float32)).to(self._device)
+            for values in (self._data.targets, self._data.counts)
+        )
         with progress.bar("fine-tuning", len(epochs) * self._per_epoch) as bar, deterministic(self._device):
             for epoch in epochs:
                 start = time.perf_counter()
@@ -140,7 +145,8 @@ class Finetuner:
                 for chosen in np.array_split(order, self._per_epoch):
                     kept = rng.random((len(chosen), self._hidden)) >= self._recipe.head.dropout
                     maps = self._on_device(self._data.read(views[chosen], self._data.rows[chosen]))
-                    loss = self._step(maps, targets[torch.from_numpy(chosen).to(self._device)], kept)
+                    among = torch.from_numpy(chosen).to(self._device)
+                    loss = self._step(maps, targets[among], counts[among], kept)
                     if not math.isfinite(loss):
                         raise WhyCAMError(
                             f"The training loss became {loss} in epoch {epoch}: check the images for extreme values, "
@@ -166,10 +172,10 @@ class Finetuner:
         # Several times faster than the other layout, on either device.
         return maps.to(self._device).contiguous(memory_format=torch.channels_last)
 
-    def _step(self, maps: Tensor, targets: Tensor, kept: npt.NDArray[np.bool_]) -> float:
+    def _step(self, maps: Tensor, targets: Tensor, counts: Tensor, kept: npt.NDArray[np.bool_]) -> float:
         """One step; the loss before it."""
         factors = torch.from_numpy(kept).to(self._device) / (1 - self._recipe.head.dropout)
-        loss = F.binary_cross_entropy_with_logits(self._logits(maps, factors), targets)
+        loss = F.binary_cross_entropy_with_logits(self._logits(maps, factors), targets, counts)
         self._optimizer.zero_grad()
         # Only these: PyTorch then leaves out the costly weight gradients of depthwise convolutions.
         loss.backward(inputs=list(self._trained.values()))  # type: ignore[no-untyped-call]

@@ -15,7 +15,7 @@ from whycam.errors import WhyCAMError
 from whycam.networks.heads import PooledHead
 from whycam.training.recipe import HeadSettings
 from whycam.training.subspace import Subspace
-from whycam.types import Floats
+from whycam.types import ANOMALOUS_ABOVE, Floats
 
 Bools = npt.NDArray[np.bool_]
 
@@ -23,6 +23,7 @@ _DIRECTIONS = 800
 _RIDGE = 1.0
 _FEWEST_STEPS = 200
 _RARE_SHARE = 0.2
+_LEAST_CERTAIN = 1 / 3
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def assemble(
 
 def fit_classes(
     coordinates: Tensor,
-    anomalous: Bools,
+    targets: Floats,
     settings: HeadSettings,
     *,
     seed: int,
@@ -79,13 +80,14 @@ def fit_classes(
 ) -> Part:
     """A small ReLU network that tells the classes apart, by cross-entropy; an epoch shows one random view of an image.
 
-    Images of the rarer class are repeated until they make up a fifth. The same arguments give the same weights, bit
-    for bit, whatever the number of threads: it works on one, as steps are so small that threads spend most of their
-    time waiting for each other, on a busy machine nearly all.
+    The less sure a target, the less its image counts (`certainty`). Images of the rarer class are repeated until they
+    make up a fifth. The same arguments give the same weights, bit for bit, whatever the number of threads: it works on
+    one, as steps are so small that threads spend most of their time waiting for each other, on a busy machine nearly
+    all.
 
     Args:
         coordinates: (V, N, K), of which the first `settings.directions` are used.
-        anomalous: (N,), both classes.
+        targets: (N,) in [0, 1], of both classes.
         settings: how to train.
         seed: of weights, order, views and dropout.
         done: called after every epoch with its number, from 1, and its mean loss.
@@ -96,14 +98,15 @@ def fit_classes(
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return _fit_classes(coordinates, anomalous, settings, seed, done)
+        return _fit_classes(coordinates, targets, settings, seed, done)
     finally:
         torch.set_num_threads(threads)
 
 
 def _fit_classes(
-    coordinates: Tensor, anomalous: Bools, settings: HeadSettings, seed: int, done: Callable[[int, float], None]
+    coordinates: Tensor, targets: Floats, settings: HeadSettings, seed: int, done: Callable[[int, float], None]
 ) -> Part:
+    anomalous = targets > ANOMALOUS_ABOVE
     generator = torch.Generator().manual_seed(seed)
     used = coordinates[..., : settings.directions]
     spread = used.std().clamp(min=1e-6)
@@ -118,7 +121,8 @@ def _fit_classes(
     for weight in weights.values():
         weight.requires_grad_()
     chosen = torch.from_numpy(_repeated(anomalous))
-    targets = torch.from_numpy(anomalous.astype(np.float32))
+    wanted = torch.from_numpy(anomalous.astype(np.float32))
+    counts = torch.from_numpy(certainty(targets).astype(np.float32))
     batch, rounds = _lengths(len(chosen), settings)
     steps = n_steps(len(chosen), settings)
     optimizer = torch.optim.AdamW(
@@ -137,7 +141,7 @@ def _fit_classes(
             hidden = F.relu(x[views, rows] @ weights["hidden"].T + weights["offsets"])
             kept = torch.rand(hidden.shape, generator=generator) >= settings.dropout
             y = (hidden * kept / (1 - settings.dropout)) @ weights["output"] + weights["bias"]
-            loss = F.binary_cross_entropy_with_logits(y, targets[rows])
+            loss = F.binary_cross_entropy_with_logits(y, wanted[rows], counts[rows])
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
@@ -149,6 +153,15 @@ def _fit_classes(
         done(epoch, mean)
     found = {name: weight.detach() for name, weight in weights.items()}
     return Part(found["hidden"] / spread, found["offsets"], found["output"], torch.zeros(width), float(found["bias"]))
+
+
+def certainty(targets: Floats) -> Floats:
+    """How much images count whose classes are told apart: 1 for targets 0 and 1, less for graded ones between.
+
+    That is ``|2 t - 1|``, how far a target lies from saying nothing, but at least a third.
+    """
+    counts: Floats = np.abs(2 * targets - 1).clip(_LEAST_CERTAIN, 1)
+    return counts
 
 
 def fit_distance(normal: Tensor) -> Part:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from whycam.data.parallel import in_order
 from whycam.networks.novelty import Neighbourhood, NoveltyModel, closest, coordinates, fewest, pairwise
 from whycam.training.folds import draw_folds
 from whycam.training.subspace import find_subspace
@@ -59,14 +60,20 @@ def fit_novelty(
     if len(np.unique(names)) < fewest(level):
         return None
     folds = draw_folds(anomalous, names.tolist(), _FOLDS, seed=seed)
-    distances = np.zeros(len(pooled))
-    for fold in np.unique(folds):
-        held = folds == fold
+    sides = [np.zeros(len(folds), dtype=np.bool_), *(folds == fold for fold in np.unique(folds))]
+
+    def compared(held: Bools) -> tuple[Neighbourhood, Floats]:
         others = _neighbourhood(pooled[~held], anomalous[~held], names[~held], seed=seed)
-        distances[held] = others.distances(pooled[held])
+        return others, others.distances(pooled[held])
+
+    # One a core, as most of the work has only one thread.
+    (everything, _), *found = in_order(compared, sides)
+    distances = np.zeros(len(pooled))
+    for held, (_, apart) in zip(sides[1:], found, strict=True):
+        distances[held] = apart
     return NoveltyModel(
         level,
-        _neighbourhood(pooled, anomalous, names, seed=seed),
+        everything,
         normal=distances[~anomalous].astype(np.float32),
         anomalous=distances[anomalous].astype(np.float32),
     )

@@ -46,11 +46,13 @@ class HeadSettings:
     """Principal directions of the features that the head sees: fewer forget, more overfit."""
     hidden: int = 256
     dropout: float = 0.5
-    epochs: int = 64
+    epochs: int = 48
     choosing_epochs: int = 8
     """At most so many where only the better one of several sets of views is looked for."""
+    choosing_folds: int = 3
+    """And held-out parts likewise."""
     batch_size: int = 128
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-3
     weight_decay: float = 1e-2
     folds: int = 5
     """Of the cross-validation on training images that calibrates scores and chooses views."""
