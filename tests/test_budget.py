@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 
-from whycam import train
-from whycam.budget import Job, candidates, choose, cost, parse_duration, spelled
+from whycam import judging, train
+from whycam.budget import Job, candidates, choose, cost, costs, parse_duration, spelled
 from whycam.errors import OptionError
+from whycam.report import closeup
 from whycam.speeds import Speeds
-from whycam.training.recipe import CLASSIC, DEFAULT, DefaultRecipe, FinetuneRecipe
+from whycam.training.recipe import CLASSIC, DEFAULT, DefaultRecipe, FinetuneRecipe, Recipe
 
 SPEEDS = Speeds(
     start=0.3,
     read=0.002,
     pooled={224: 0.01, 300: 0.02, 325: 0.01},
     explained={224: 0.02, 300: 0.03, 325: 0.01},
+    looked=0.002,
+    audited=0.0,
     head_step=0.002,
     product=5e-11,
     eigen=1e-9,
@@ -27,6 +30,14 @@ SPEEDS = Speeds(
     metrics=1e-4,
     step={"finetune": 0.5, "classic": 0.1},
 )
+FREE = Speeds(
+    **{field.name: 0 for field in fields(Speeds) if field.name not in ("pooled", "explained", "step", "width")},
+    pooled=dict.fromkeys(SPEEDS.pooled, 0.0),
+    explained=dict.fromkeys(SPEEDS.explained, 0.0),
+    width=4608,
+    step=dict.fromkeys(SPEEDS.step, 0.0),
+)
+"""Nothing takes any time."""
 JOB = Job(n_train=1968, n_test=656)
 EVERYTHING = candidates(None, epochs=None, symmetry="auto", backbone=None)
 
@@ -77,12 +88,43 @@ def test_an_epoch_costs_its_steps() -> None:
 
 
 def test_a_view_costs_its_features() -> None:
-    """By hand: 100 training images in one view, 64 of them for the colour scale, and nothing else that takes time."""
-    speeds = replace(SPEEDS, start=0, read=0, head_step=0, product=0, eigen=0, figure=0, metrics=0)
+    """By hand: 100 training images in one view, 32 of them for the colour scale, and nothing else that takes time."""
+    speeds = replace(FREE, pooled=SPEEDS.pooled, explained=SPEEDS.explained)
     recipe = replace(DEFAULT, symmetry="none", views=1)
     before, after = cost(Job(100, 20), recipe, speeds)
     assert before == pytest.approx(100 * 0.02)
-    assert after == pytest.approx(20 * 0.02 + (64 + 20) * 0.03)
+    assert after == pytest.approx(20 * 0.02 + (32 + 20) * 0.03)
+
+
+@pytest.mark.parametrize("recipe", [DEFAULT, FinetuneRecipe(), CLASSIC], ids=lambda recipe: recipe.name)
+def test_the_audit_looks_at_every_image(recipe: Recipe) -> None:
+    """At most at 20,000 of them; where the recipe has no features of its own, they are the audit's alone."""
+    speeds = replace(FREE, looked=0.002)
+    some, twice, many, more = (cost(Job(n, 100), recipe, speeds)[0] for n in (400, 900, 30_000, 90_000))
+    assert twice / some == pytest.approx(2)
+    assert many == more > 20_000 * 0.002
+    assert cost(Job(300, 100), recipe, replace(FREE, audited=0.03)) == (pytest.approx(400 * 0.03), 0)
+
+
+@pytest.mark.parametrize(("recipe", "pools"), [(DEFAULT, True), (FinetuneRecipe(), True), (CLASSIC, False)])
+def test_novelty_is_learned_from_pooled_features(recipe: Recipe, pools: bool) -> None:
+    """Eigenvectors of 1,000 images at most, for all of them and each of five folds; after the training."""
+    bare, slow = (cost(JOB, recipe, replace(FREE, eigen=eigen))[1] for eigen in (0, 1e-9))
+    assert slow - bare == pytest.approx(6.0 if pools else 0.0)
+
+
+def test_slow_methods_explain_fewer_images() -> None:
+    speeds = replace(FREE, explained=dict.fromkeys(SPEEDS.explained, 1.0))
+    recipe = replace(DEFAULT, symmetry="none", views=1)
+    seconds = [cost(Job(1968, 656, method), recipe, speeds)[1] for method in ("grad-cam", "occlusion")]
+    assert seconds == [32 + 64, 4 + 36]
+
+
+def test_as_many_images_are_counted_as_are_shown() -> None:
+    assert costs.SMALL == closeup.MOST_THUMBNAILS
+    assert costs.HEATED == (judging._SCALE_IMAGES, judging.MOST_HEATMAPS)
+    # A method that is slow shows the gallery alone.
+    assert costs.HEATED_SLOW == (judging._SCALE_IMAGES_SLOW, judging._MISTAKES + judging._RIGHT)
 
 
 def test_more_time_buys_more() -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from whycam.audits.audit import SCHEMA, Audit, DoubtedLabel
+from whycam.audits.audit import MOST_IMAGES, SCHEMA, Audit, DoubtedLabel
 from whycam.audits.cheap_head import coordinates, out_of_fold_logits
 from whycam.audits.cues import measure
 from whycam.audits.duplicates import duplicate_findings, find_clusters
@@ -38,8 +38,6 @@ from whycam.run_folder import AUDIT
 from whycam.training.recipe import DEFAULT, ClassicRecipe, Recipe
 from whycam.types import Dataset, Floats, Pixels
 
-MOST_IMAGES = 20_000
-"""Of larger data sets so many images, drawn at random, are audited: their features fill 400 MB."""
 _BATCH = 32
 _PICTURE_SIDE = 256
 _ORDER: tuple[Severity, ...] = ("serious", "warning", "note")
@@ -138,6 +136,7 @@ def audit_images(
         *shortcuts.findings,
         *(label_findings(samples, labels) if labels is not None else ()),
         *find_quality(measured, clusters.units),
+        *_left_out(len(samples), len(dataset.samples)),
     )
     audit = Audit(
         schema=SCHEMA,
@@ -177,6 +176,17 @@ def read_audit(run: Path) -> Audit | None:
         return None
     except (OSError, ValueError) as error:
         raise RunError(f"{path} is damaged: delete it, or train again.") from error
+
+
+def _left_out(n: int, n_all: int) -> tuple[Finding, ...]:
+    """What to tell of a data set too large to be looked at as a whole: nothing, or one note."""
+    if n == n_all:
+        return ()
+    sentence = (
+        f"{n:,} of {n_all:,} images, drawn at random, were audited, and nothing is known of the others: their copies "
+        "and near duplicates may lie on both sides of a split. Groups that the data state stay whole all the same."
+    )
+    return (Finding("audited in part", "note", sentence, (), n_all - n),)
 
 
 def _fingerprints(pixels: PixelCache, rows: npt.NDArray[np.intp], progress: Progress) -> npt.NDArray[np.uint8]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+import torch
 
 from whycam.bundle import load_bundle
 from whycam.card import Card
@@ -48,6 +49,16 @@ class Detector:
         self.card = card
         self.novelty = novelty
         """What tells images unlike all those trained on; None where the run has none."""
+
+    @property
+    def network(self) -> Network:
+        """The network, frozen: scores and heatmaps are promised of it as it is."""
+        return self._network
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network works."""
+        return self._device
 
     @classmethod
     def load(cls, run: str | Path, *, device: str = "cpu") -> Detector:

@@ -151,7 +151,6 @@ def _contradicting_near(samples: Sequence[Sample], clusters: Clusters) -> list[F
     if not disputed:
         return []
     first, second, nearest = disputed[0]
-    files = tuple(samples[row].file for one, other, _ in disputed for row in (one, other))
     names = [f"{samples[row].file} is {'anomalous' if samples[row].anomalous else 'normal'}" for row in (first, second)]
     have = "has" if len(disputed) == 1 else "have"
     sentence = (
@@ -159,8 +158,8 @@ def _contradicting_near(samples: Sequence[Sample], clusters: Clusters) -> list[F
         "look whether a small defect makes the difference, or a label is wrong."
     )
     severity: Severity = "warning" if nearest <= SURELY else "note"
-    unique = tuple(dict.fromkeys(files))
-    return [Finding("contradicting-near-duplicates", severity, sentence, unique, len(unique))]
+    files = _two_by_two(samples, [(one, other) for one, other, _ in disputed])
+    return [Finding("contradicting-near-duplicates", severity, sentence, files, len(set(files)))]
 
 
 def _copies(samples: Sequence[Sample], clusters: Clusters) -> list[Finding]:
@@ -201,8 +200,18 @@ def _near_duplicates(samples: Sequence[Sample], clusters: Clusters) -> list[Find
             f" Some belong to groups that are given as different ({torn[0][0]} and {torn[0][1]}"
             f"{f', and {len(torn) - 1:,} more' if len(torn) > 1 else ''}): these may be one."
         )
-    order = dict.fromkeys(samples[row].file for row in rows.ravel().tolist())
-    return [Finding("near-duplicates", "note", sentence, tuple(order), len(touched))]
+    return [Finding("near-duplicates", "note", sentence, _two_by_two(samples, rows.tolist()), len(touched))]
+
+
+def _two_by_two(samples: Sequence[Sample], pairs: Iterable[Sequence[int]]) -> tuple[str, ...]:
+    """The files of pairs, both of each side by side, without pairs of which both images stood there before."""
+    known: set[int] = set()
+    files: list[str] = []
+    for pair in pairs:
+        if not known.issuperset(pair):
+            known.update(pair)
+            files += [samples[row].file for row in pair]
+    return tuple(files)
 
 
 def _too_alike(samples: Sequence[Sample], clusters: Clusters) -> list[Finding]:

@@ -21,10 +21,13 @@ class Finding:
     sentence: str
     """In plain words: what was found, how many, an example, and what to do."""
     files: tuple[str, ...] = ()
-    """The images concerned, the plainest first; the page shows the first ones."""
+    """The images concerned, the plainest first; the page shows the first ones. Of duplicates and leaks two by two, so
+    that an image may be there several times."""
     n_files: int = 0
     """How many are concerned, where not all of them are in `files`."""
     figure: Estimate | None = None
     """Such as the AUROC of a shortcut."""
     region: tuple[float, float, float, float] | None = None
     """Where on the images: left, top, right, bottom as shares of width and height."""
+    about: str = ""
+    """Which one of several of this kind it is, such as the cue of a shortcut; empty where the kind says all."""

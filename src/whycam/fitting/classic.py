@@ -11,6 +11,7 @@ import torch
 from whycam import run_folder
 from whycam.card import TrainingCard
 from whycam.data.cache import PixelCache
+from whycam.detector import batches
 from whycam.explain.explanation import score
 from whycam.fitting.choices import time_sentence
 from whycam.fitting.held_out import KEPT_OUT, keep_out, scored, units_of
@@ -93,6 +94,6 @@ def fit_classic(
     if kept_out:
         network.freeze()
         rows = pixels.rows(kept_out)
-        scores = [score(network, as_input(pixels.read(batch), where)) for batch in np.array_split(rows, len(rows))]
+        scores = [score(network, as_input(pixels.read(batch), where)) for batch in batches(rows.tolist())]
         held_out = scored(kept_out, units_of(kept_out, pixels), np.concatenate(scores), KEPT_OUT)
     return Fitted(network, tuple(history), card, held_out)

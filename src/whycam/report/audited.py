@@ -167,19 +167,19 @@ def _files(finding: Finding) -> tuple[str, ...]:
 
 def _finding(finding: Finding, pictures: Mapping[str, Pixels], known: Mapping[str, Sample], axis: Axis) -> ShownFinding:
     files = _files(finding)
-    place = _place(finding.region)
+    about = _place(finding.region) or printable(finding.about)
     shown = [_thumbnail(file, pictures, _facts(known.get(file)), finding.region) for file in files]
     paired = any(word in finding.kind for word in _IN_PAIRS)
     size = 2 if paired else max(1, len(shown))
     return ShownFinding(
-        heading=audit_words.heading(finding.kind) + (f": {place}" if place else ""),
+        heading=audit_words.heading(finding.kind) + (f": {about}" if about else ""),
         severity=finding.severity,
         symbol=audit_words.SYMBOLS[finding.severity],
         sentence=printable(finding.sentence),
         groups=tuple(tuple(shown[first : first + size]) for first in range(0, len(shown), size)),
         paired=paired,
         outline=_outline(finding.region) if finding.region else None,
-        n_more=max(finding.n_files, len(finding.files)) - len(files) if files else 0,
+        n_more=max(finding.n_files, len(set(finding.files))) - len(set(files)) if files else 0,
         auroc=axis.dot("AUROC", finding.figure) if finding.kind == "shortcut" and finding.figure else None,
         doubted=finding.kind == "label",
     )

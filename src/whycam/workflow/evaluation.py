@@ -20,10 +20,10 @@ from whycam.explain.methods import method_named
 from whycam.fitting.line import Line
 from whycam.fitting.plan import fingerprint
 from whycam.judging import judge, show_by
-from whycam.measuring import N_IMAGES, measure_explanations, read_measured, to_json
+from whycam.measuring import measure_explanations, read_measured, to_json
 from whycam.progress import SILENT, Progress
 from whycam.report.measured import Measured
-from whycam.types import Dataset
+from whycam.types import Dataset, Floats, Threshold
 from whycam.workflow.runs import Run, load
 
 
@@ -63,6 +63,7 @@ def evaluate(
     line = Line.parse(threshold or "midpoint", unsure)
     how_shown = None if method is None else method_named(method)
     detector = load(source, device=device)
+    before = detector.card.threshold
     if redrawn:
         detector.card = replace(detector.card, threshold=line.choose(run_folder.read_held_out(source)))
     if data is None:
@@ -75,10 +76,18 @@ def evaluate(
     dataset, pixels, evaluated = judged.dataset, judged.pixels, judged.described
     audited = measured = None
     if evaluated is None:
-        measured = None if redrawn or how_shown else read_measured(source)
+        measured = read_measured(source)
         audited = pictured(read_audit(source), dataset)
     with run_folder.held(target):
         scores = detector.score_cached(pixels, pixels.rows(dataset.samples), progress=progress)
+        if measured is not None and (
+            how_shown or _alarms(before, dataset, scores) != _alarms(detector.card.threshold, dataset, scores)
+        ):
+            measured = None
+            progress.say(
+                f"The run's measured heatmaps are {'not by this method' if how_shown else 'of other alarms'}, so the "
+                "report leaves them out: whycam explain RUN --measure measures them again."
+            )
         if how_shown is not None:
             show_by(detector, how_shown, dataset, pixels, scores, progress=progress)
         evaluation = judge(
@@ -94,13 +103,14 @@ def evaluate(
             progress=progress,
         )
         if target == source and (redrawn or how_shown):
-            (source / run_folder.MEASURED).unlink(missing_ok=True)
+            if measured is None:
+                (source / run_folder.MEASURED).unlink(missing_ok=True)
             save_card(source, detector.card)
     return Run(target, evaluated or detector.card.data, evaluation, detector)
 
 
 def measure(
-    run: str | Path, *, n_images: int = N_IMAGES, seed: int = 0, device: str = "cpu", progress: Progress = SILENT
+    run: str | Path, *, n_images: int | None = None, seed: int = 0, device: str = "cpu", progress: Progress = SILENT
 ) -> tuple[Run, Measured]:
     """How far a run's heatmaps can be trusted, beside maps that know nothing of the network; the report then says so.
 
@@ -108,7 +118,8 @@ def measure(
 
     Args:
         run: a run folder.
-        n_images: so many images at most for deletion, insertion and ROAD; at least 2.
+        n_images: so many images at most for deletion, insertion and ROAD; at least 2; None for 24, and for 6 where the
+            run's method is slow.
         seed: of all drawings.
 
     Raises:
@@ -133,6 +144,15 @@ class Judged:
     """None for the run's own images."""
     place: Path
     """Where its results go unless another place is named."""
+
+
+def _alarms(threshold: Threshold, dataset: Dataset, scores: Floats) -> set[str]:
+    """Test images with the verdict anomalous: those that heatmaps are measured on."""
+    return {
+        sample.file
+        for sample, value in zip(dataset.samples, scores, strict=True)
+        if sample.split == "test" and threshold.verdict(value) == "anomalous"
+    }
 
 
 def own_images(run: Path, detector: Detector, *, progress: Progress) -> Judged:

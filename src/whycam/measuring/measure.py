@@ -2,44 +2,38 @@
 
 The cost is that of forward passes. Faithfulness takes ``3 + M * (2 * 5 + 2 * 3)`` an image for M = 5 maps (the heatmap,
 two random ones, the centre, edges), 83 in all: with 24 images 2,000 passes, about a minute on two cores where an image
-takes 26 ms. Localisation and randomisation take one explanation an image and level.
+takes 26 ms. Localisation and randomisation take one explanation an image and level; where a method takes hundreds of
+passes an explanation, fewer images are looked at, and the result says so.
 """
 
 from __future__ import annotations
 
 import json
+import math
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from pydantic import TypeAdapter
 from scipy.special import expit
 
 from whycam.bundle import build_network
 from whycam.data.cache import PixelCache
 from whycam.data.masks import Masked, read_masks
-from whycam.detector import BATCH, Detector
+from whycam.detector import Detector
 from whycam.errors import OptionError, RunError
-from whycam.evaluation.bootstrap import clusters
 from whycam.evaluation.comparison import Comparison, compare, mean_estimate, mean_figure
 from whycam.evaluation.localisation import localise
-from whycam.explain.baselines import centre_map, edge_map, random_maps
 from whycam.explain.explanation import explain
 from whycam.explain.faithfulness import ROAD_SHARES, SHARES, Perturbed, area, perturb, road
-from whycam.explain.methods import method_named, title_of
-from whycam.explain.placement import place
+from whycam.explain.methods import SLOW, Method, method_named, title_of
 from whycam.explain.randomisation import LEVELS, cascade, rank_correlation, structural_similarity
+from whycam.measuring.job import MAPS, N_RANDOM, Job, fewer, groups_of, some_of
 from whycam.networks.device import as_input
-from whycam.networks.network import Network
 from whycam.progress import SILENT, Progress
 from whycam.report.measured import (
-    CENTRE,
-    EDGES,
-    HEATMAP,
-    RANDOM,
     Curve,
     Faithfulness,
     Level,
@@ -48,14 +42,13 @@ from whycam.report.measured import (
     Randomisation,
 )
 from whycam.run_folder import MEASURED
-from whycam.types import Dataset, Floats, Pixels, Sample
+from whycam.types import Dataset, Floats, Sample
 
 SCHEMA = 1
-N_IMAGES = 24
+N_IMAGES, N_IMAGES_SLOW = 24, 6
+"""Images that are looked at where no number is asked for, and by a method that is slow."""
 
-_N_RANDOM = 2
-_MAPS = (HEATMAP, CENTRE, EDGES, *(RANDOM,) * _N_RANDOM)
-_FORGETFUL_IMAGES = 12
+_FORGETFUL_IMAGES, _FORGETFUL_IMAGES_SLOW = 12, 2
 _DRAWS = 2
 _ADAPTER = TypeAdapter(Measured)
 
@@ -65,7 +58,7 @@ def measure_explanations(
     dataset: Dataset,
     pixels: PixelCache,
     *,
-    n_images: int = N_IMAGES,
+    n_images: int | None = None,
     seed: int = 0,
     progress: Progress = SILENT,
 ) -> Measured:
@@ -73,43 +66,53 @@ def measure_explanations(
 
     Deletion, insertion and ROAD explain why a score is high, so they look at images whose verdict is anomalous: at most
     `n_images`, drawn at random. Localisation looks at all test images that have a mask with a defect, randomisation at
-    up to 12 of the anomalous verdicts, or of all test images where there are fewer than two. Intervals are over images,
-    those of one group drawn together.
+    up to 12 of the anomalous verdicts, or of all test images where there are fewer than two. A slow method looks at
+    `n_images` with a mask too, and at 2 for randomisation, and `progress` hears how long that takes. Intervals are over
+    images, those of one group drawn together.
 
     Args:
         detector: whose network is explained, by its card's method; it stays as it is.
         dataset: whose test images are looked at.
         pixels: theirs, at the model's size.
-        n_images: at least 2.
+        n_images: at least 2; None for 24, or 6 where the method is slow.
         seed: of all drawings; the same seed gives the same figures.
         progress: where to report to.
 
     Raises:
         OptionError: `n_images` is below 2.
     """
+    method = method_named(detector.card.heatmap.method)
+    slow = method in SLOW
+    if n_images is None:
+        n_images = N_IMAGES_SLOW if slow else N_IMAGES
     if n_images < 2:
         raise OptionError(f"`n_images` must be at least 2, got {n_images} instead.")
     test = [sample for sample in dataset.samples if sample.split == "test"]
     scores = detector.score_cached(pixels, pixels.rows(test), progress=progress)
     alarms = [s for s, score in zip(test, scores, strict=True) if detector.card.threshold.verdict(score) == "anomalous"]
-    job = _Job(detector, pixels, seed, progress)
+    job = Job(detector, pixels, seed, progress)
+    masked = read_masks(test, detector.card.model.size_hw)
+    some = some_of(alarms if len(alarms) >= 2 else test, _FORGETFUL_IMAGES_SLOW if slow else _FORGETFUL_IMAGES, seed)
     notes: list[str] = []
+    if slow:
+        masked = fewer(masked, n_images, seed)
+        notes.append(_said_of_slow(method, n_images, len(some)))
+        n_maps = len(masked.masks) + len(some) * (1 + _DRAWS * len(LEVELS))
+        _tell_how_long(job, test[0], n_maps + (min(len(alarms), n_images) if len(alarms) >= 2 else 0))
     faithfulness = None
     if len(alarms) >= 2:
-        faithfulness = _faithfulness(job, _drawn(alarms, n_images, seed), n_alarms=len(alarms))
+        faithfulness = _faithfulness(job, some_of(alarms, n_images, seed), n_alarms=len(alarms))
     else:
         notes.append(
             f"Deletion, insertion and ROAD were not measured: of {len(test)} test images {len(alarms)} "
             f"{'has' if len(alarms) == 1 else 'have'} the verdict anomalous, and at least 2 are needed."
         )
-    masked = read_masks(test, detector.card.model.size_hw)
-    some = _drawn(alarms if len(alarms) >= 2 else test, _FORGETFUL_IMAGES, seed)
     return Measured(
         schema=SCHEMA,
-        method=title_of(method_named(detector.card.heatmap.method)),
+        method=title_of(method),
         score=detector.card.model.score,
         seed=seed,
-        n_random=_N_RANDOM,
+        n_random=N_RANDOM,
         resolution=job.resolution,
         faithfulness=faithfulness,
         localisation=_localisation(job, masked) if masked.masks else None,
@@ -134,70 +137,25 @@ def read_measured(run: Path) -> Measured | None:
         raise RunError(f"{path} is damaged: delete it, or measure again with whycam explain RUN --measure.") from error
 
 
-@dataclass(frozen=True)
-class _Job:
-    """What every measurement needs."""
-
-    detector: Detector
-    pixels: PixelCache
-    seed: int
-    progress: Progress
-
-    @property
-    def network(self) -> Network:
-        return self.detector._network
-
-    @property
-    def device(self) -> torch.device:
-        return self.detector._device
-
-    @property
-    def size_hw(self) -> tuple[int, int]:
-        return self.detector.card.model.size_hw
-
-    @property
-    def resolution(self) -> float:
-        """Of the finest layer that is explained, in pixels."""
-        return min(grid.stride for grid in self.network.grids(self.size_hw))
-
-    def cells(self, samples: Sequence[Sample], what: str) -> Floats:
-        """The heatmaps (N, h, w) of these samples, batch by batch."""
-        rows = self.pixels.rows(samples)
-        parts = []
-        with self.progress.bar(what, len(rows)) as bar:
-            for first in range(0, len(rows), BATCH):
-                parts.append(self.detector.explain_pixels(self.pixels.read(rows[first : first + BATCH])).heatmaps)
-                bar.advance(len(parts[-1]))
-        return np.concatenate(parts)
-
-    def maps(self, image: Pixels, cells: Floats, number: int) -> Floats:
-        """The heatmap and its baselines in the order of `_MAPS`: (M, H, W), the same for the same number."""
-        rng = np.random.default_rng([self.seed, number])
-        heatmap = place(cells, self.detector.card.heatmap.grid, model_hw=self.size_hw, picture_hw=self.size_hw)
-        drawn = random_maps(_N_RANDOM, self.size_hw, resolution=self.resolution, rng=rng)
-        edges = edge_map(image, resolution=self.resolution)
-        return np.stack([heatmap, centre_map(self.size_hw), edges, *drawn])
-
-    def logits(self, images: Pixels) -> Floats:
-        """(B,) of images (B, H, W, C)."""
-        parts = []
-        with torch.no_grad():
-            for first in range(0, len(images), BATCH):
-                parts.append(self.network(as_input(images[first : first + BATCH], self.device)).cpu().numpy())
-        return np.concatenate(parts)
+def _said_of_slow(method: Method, n_images: int, n_forgetful: int) -> str:
+    return (
+        f"{title_of(method)} takes hundreds of passes for a heatmap, so at most {n_images} images were drawn for each "
+        f"measurement, and {n_forgetful} for whether heatmaps depend on what was learned: intervals are wide."
+    )
 
 
-def _drawn(samples: Sequence[Sample], n: int, seed: int) -> list[Sample]:
-    """At most `n` of the samples at random, in their order."""
-    chosen = np.random.default_rng(seed).permutation(len(samples))[:n]
-    return [samples[number] for number in sorted(chosen)]
+def _tell_how_long(job: Job, sample: Sample, n: int) -> None:
+    """Say how long `n` heatmaps will take, going by that of one image."""
+    begin = time.perf_counter()
+    job.cells([sample], "timing one heatmap")
+    minutes = math.ceil(n * (time.perf_counter() - begin) / 60)
+    job.progress.say(
+        f"{title_of(method_named(job.detector.card.heatmap.method))} is slow: measuring {n} of its heatmaps takes "
+        f"about {minutes} min."
+    )
 
 
-def _members(samples: Sequence[Sample]) -> npt.NDArray[np.intp]:
-    return clusters([sample.group for sample in samples])
-
-
-def _faithfulness(job: _Job, samples: Sequence[Sample], *, n_alarms: int) -> Faithfulness:
+def _faithfulness(job: Job, samples: Sequence[Sample], *, n_alarms: int) -> Faithfulness:
     cells = job.cells(samples, "explaining alarms")
     each: list[Perturbed] = []
     with job.progress.bar("removing pixels", len(samples)) as bar:
@@ -210,7 +168,7 @@ def _faithfulness(job: _Job, samples: Sequence[Sample], *, n_alarms: int) -> Fai
     # (N, M, points)
     deletion, insertion = (np.stack([getattr(one, name) for one in each]) for name in ("deletion", "insertion"))
     most, least = (np.stack([getattr(one, name) for one in each]) for name in ("most_first", "least_first"))
-    members = _members(samples)
+    members = groups_of(samples)
 
     def figures(of: Callable[[Floats], Floats]) -> tuple[Comparison, ...]:
         values = {
@@ -244,16 +202,16 @@ def _same(values: Floats) -> Floats:
 def _curve(values: Floats) -> Curve:
     """The mean over images (N, M, S + 1), and over maps of one name."""
     means = values.mean(axis=0)
-    of = {name: [row for row, other in enumerate(_MAPS) if other == name] for name in dict.fromkeys(_MAPS)}
+    of = {name: [row for row, other in enumerate(MAPS) if other == name] for name in dict.fromkeys(MAPS)}
     return Curve(tuple(SHARES.tolist()), {name: tuple(means[rows].mean(axis=0).tolist()) for name, rows in of.items()})
 
 
-def _compare(job: _Job, name: str, values: Floats, members: npt.NDArray[np.intp]) -> Comparison:
+def _compare(job: Job, name: str, values: Floats, members: npt.NDArray[np.intp]) -> Comparison:
     figure, n_clusters = mean_figure(values, members), int(members.max()) + 1
-    return compare(name, figure, _MAPS, n_clusters, lower_is_better=name == "deletion", seed=job.seed)
+    return compare(name, figure, MAPS, n_clusters, lower_is_better=name == "deletion", seed=job.seed)
 
 
-def _localisation(job: _Job, found: Masked) -> Localisation:
+def _localisation(job: Job, found: Masked) -> Localisation:
     cells = job.cells(found.samples, "explaining images with masks")
     rows = job.pixels.rows(found.samples)
 
@@ -264,11 +222,11 @@ def _localisation(job: _Job, found: Masked) -> Localisation:
     return Localisation(
         n_images=len(found.masks),
         area=float(np.mean([mask.mean() for mask in found.masks])),
-        figures=localise(maps_of, _MAPS, found.masks, _members(found.samples), seed=job.seed, progress=job.progress),
+        figures=localise(maps_of, MAPS, found.masks, groups_of(found.samples), seed=job.seed, progress=job.progress),
     )
 
 
-def _randomisation(job: _Job, samples: Sequence[Sample]) -> Randomisation:
+def _randomisation(job: Job, samples: Sequence[Sample]) -> Randomisation:
     images = job.pixels.read(job.pixels.rows(samples))
     inputs, method = as_input(images, job.device), method_named(job.detector.card.heatmap.method)
     before = explain(job.network, inputs, method=method).heatmaps
@@ -281,7 +239,7 @@ def _randomisation(job: _Job, samples: Sequence[Sample]) -> Randomisation:
                 after = explain(copy, inputs, method=method).heatmaps
                 alike[:, level] += [rank_correlation(before, after), structural_similarity(before, after)]
                 bar.advance()
-    members = _members(samples)
+    members = groups_of(samples)
     ranks, structures = ([mean_estimate(one / _DRAWS, members, seed=job.seed) for one in kind] for kind in alike)
     return Randomisation(
         n_images=len(samples),
