@@ -9,8 +9,13 @@ from pathlib import Path
 import pytest
 
 import whycam
+from whycam import workflow
 
 SOURCE = Path(whycam.__file__).parent
+
+
+# What takes long to import: not the names alone, which other packages may look up without importing all of them.
+SKLEARN, PLOTS = "sklearn.linear_model", "matplotlib.figure"
 
 
 def modules_after(code: str) -> set[str]:
@@ -31,12 +36,39 @@ def test_help_imports_no_torch() -> None:
         assert "torch" not in modules_after(program)
 
 
+def test_results_are_printed_without_torch() -> None:
+    assert modules_after("import whycam.terminal").isdisjoint({"torch", "scipy", SKLEARN, PLOTS})
+
+
+@pytest.mark.parametrize("module", ["images", "runs", "training"])
+def test_what_scores_or_checks_options_imports_neither_audits_nor_plots(module: str) -> None:
+    loaded = modules_after(f"import whycam.workflow.{module}")
+    assert loaded.isdisjoint({"sklearn", "scipy.stats", PLOTS, "jinja2", "pandas"})
+
+
+def test_mistakes_in_the_data_are_told_before_torch_is_imported() -> None:
+    code = """
+from whycam.cli import main
+sys.argv = ["whycam", "train", "/nowhere", "--out", "run"]
+try:
+    main()
+except SystemExit as ended:
+    assert ended.code == 2
+"""
+    assert "torch" not in modules_after(code)
+
+
 def test_every_exported_name_exists_and_is_ours() -> None:
     for name in whycam.__all__:
         assert getattr(whycam, name).__module__.startswith("whycam.")
     assert set(whycam.__all__) <= set(dir(whycam))
     with pytest.raises(AttributeError, match="no attribute 'trian'"):
         whycam.trian  # noqa: B018
+    for name in workflow.__all__:
+        assert getattr(workflow, name).__module__.startswith("whycam.workflow.")
+    assert set(workflow.__all__) <= set(dir(workflow))
+    with pytest.raises(AttributeError, match="no attribute 'trian'"):
+        workflow.trian  # noqa: B018
 
 
 def test_data_evaluation_and_report_need_no_torch() -> None:

@@ -20,8 +20,8 @@ from filelock import FileLock
 from PIL import Image
 
 import whycam
-from tests.conftest import draw_part, make_parts, take_interrupts
-from whycam import run_folder, workflow
+from tests.conftest import Command, draw_part, make_parts, take_interrupts
+from whycam import judging, run_folder, workflow
 from whycam.errors import DataError, OptionError, RunError
 
 
@@ -95,7 +95,7 @@ def test_an_unfinished_run_is_never_taken_for_the_finished_one_before(
     out = tmp_path / "run"
     whycam.train(parts, out=out, recipe="classic", epochs=1)
     with monkeypatch.context() as patch:
-        patch.setattr(workflow.training, "judge", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(judging, "judge", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             whycam.train(parts, out=out, recipe="classic", epochs=2, resume=True)
     assert not (out / "report.html").exists()
@@ -181,17 +181,19 @@ def test_damaged_samples_are_named(trained: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("out", ["afile/sub", "afile", "/proc/nowhere/run"])
-def test_places_that_cannot_be_written_to(parts: Path, trained: Path, tmp_path: Path, out: str) -> None:
+def test_places_that_cannot_be_written_to(
+    parts: Path, trained: Path, tmp_path: Path, whycam_here: Command, out: str
+) -> None:
     (tmp_path / "afile").touch()
     images = sorted((parts / "normal").iterdir())[:1]
     for done in (
-        cli("train", parts, "--out", tmp_path / out, "--recipe", "classic", "--epochs", "1"),
-        cli("explain", trained, *images, "--out", tmp_path / out),
+        whycam_here("train", parts, "--out", tmp_path / out, "--recipe", "classic", "--epochs", "1"),
+        whycam_here("explain", trained, *images, "--out", tmp_path / out),
     ):
-        complaints = [line for line in done.stderr.decode().splitlines() if "whycam:" in line]
+        complaints = [line for line in done.stderr.splitlines() if "whycam:" in line]
         assert done.returncode == 2
         assert len(complaints) == 1
-        assert b"Traceback" not in done.stderr
+        assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("seed", [-1, 2**63, 10**20])
@@ -204,7 +206,7 @@ def test_a_seed_out_of_range_is_told_before_anything_happens(
     assert (tmp_path / "run" / "model.safetensors").exists()
 
 
-def test_names_that_are_no_utf8(tmp_path: Path) -> None:
+def test_names_that_are_no_utf8(tmp_path: Path, whycam_here: Command) -> None:
     try:
         data = make_parts(Path(os.fsdecode(os.fsencode(tmp_path) + b"/data-\xff")), n_normal=6, n_anomalous=6)
     except OSError:
@@ -216,7 +218,7 @@ def test_names_that_are_no_utf8(tmp_path: Path) -> None:
     done = cli("score", tmp_path / "run", odd, data, "--out", "-")
     assert done.returncode == 0, done.stderr
     assert b"gr\\xfcn.png" in done.stdout
-    assert cli("explain", tmp_path / "run", odd, "--out", tmp_path / "why").returncode == 0
+    assert whycam_here("explain", tmp_path / "run", odd, "--out", tmp_path / "why").returncode == 0
     whycam.evaluate(tmp_path / "run", data)
 
 
@@ -230,10 +232,12 @@ def test_a_poor_terminal_is_no_reason_to_fail(trained: Path, tmp_path: Path) -> 
     assert b"\x1b[31m" not in done.stdout
 
 
-def test_explain_passes_over_what_it_cannot_read(trained: Path, parts: Path, tmp_path: Path) -> None:
+def test_explain_passes_over_what_it_cannot_read(
+    trained: Path, parts: Path, tmp_path: Path, whycam_here: Command
+) -> None:
     good = sorted((parts / "normal").iterdir())[:2]
     (tmp_path / "bad.png").touch()
-    done = cli("explain", trained, good[0], tmp_path / "bad.png", good[1], "--out", tmp_path / "why", "--json")
+    done = whycam_here("explain", trained, good[0], tmp_path / "bad.png", good[1], "--out", tmp_path / "why", "--json")
     assert done.returncode == 0, done.stderr
     printed = json.loads(done.stdout)
     assert [item["file"] for item in printed["inspections"]] == [str(path) for path in good]
@@ -306,10 +310,16 @@ def test_progress_always_shows_the_loss(parts: Path, tmp_path: Path) -> None:
     assert all("loss 0." in note for note in trained)
 
 
-def test_an_interrupt_before_the_first_epoch_says_so(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "whycam.cli", "demo", "--out", str(tmp_path / "run")]
+def test_an_interrupt_before_the_first_epoch_says_so(parts: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "whycam.cli", "train", str(parts), "--out", str(tmp_path / "run")]
+    # Without features on disk, it takes a while until the first epoch.
     process = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, preexec_fn=take_interrupts
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"WHYCAM_CACHE_DIR": str(tmp_path / "cache")},
+        preexec_fn=take_interrupts,
     )
     while not (tmp_path / "run" / "samples.csv").exists():
         assert process.poll() is None

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import shutil
-import subprocess
-import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,21 +13,17 @@ import pytest
 from PIL import Image
 from sklearn.metrics import confusion_matrix
 
-from tests.conftest import draw_part, make_parts
+from tests.conftest import Command, draw_part, make_parts
 from whycam import audit, evaluate, load, score, train
 from whycam.errors import GateError, OptionError, RunError
 from whycam.run_folder import read_held_out
+from whycam.training import recipe as recipes
 from whycam.workflow import explain, measure
 
 
 def rows(path: Path) -> list[dict[str, str]]:
     with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
-
-
-def whycam(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "whycam.cli", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | {"COLUMNS": "120"})
 
 
 @pytest.fixture(scope="module")
@@ -65,24 +59,24 @@ def test_an_audit_finds_the_leak_and_writes_a_page(copied: Path, tmp_path: Path)
         audit(copied, out=tmp_path / "audit")
 
 
-def test_strict_is_a_gate(copied: Path, parts: Path) -> None:
-    done = whycam("audit", copied, "--strict")
+def test_strict_is_a_gate(copied: Path, parts: Path, whycam_here: Command) -> None:
+    done = whycam_here("audit", copied, "--strict")
     assert done.returncode == 1, done.stderr
     assert "Serious" in done.stdout and "Traceback" not in done.stderr
-    loose = whycam("audit", copied, "--json")
+    loose = whycam_here("audit", copied, "--json")
     assert loose.returncode == 0
     assert {finding["severity"] for finding in json.loads(loose.stdout)["findings"]} & {"serious"}
-    assert whycam("audit", parts, "--strict").returncode == 0
+    assert whycam_here("audit", parts, "--strict").returncode == 0
 
 
 def test_a_safe_split_keeps_copies_on_one_side(copied: Path, tmp_path: Path) -> None:
-    run = train(copied, out=tmp_path / "safe", split="safe", device="cpu")
+    run = train(copied, out=tmp_path / "safe", split="safe", symmetry="none", device="cpu")
     sides: dict[str, set[str]] = {}
     for row in rows(tmp_path / "safe" / "samples.csv"):
         sides.setdefault(row["sha256"], set()).add(row["split"])
     assert all(len(side) == 1 for side in sides.values())
     assert run.audit is not None and not run.audit.count("serious")
-    leaky = train(copied, out=tmp_path / "given", split="given", device="cpu")
+    leaky = train(copied, out=tmp_path / "given", split="given", symmetry="none", device="cpu")
     assert leaky.audit is not None and leaky.audit.count("serious")
     assert "5 of 17 test images" in (tmp_path / "given" / "report.html").read_text("utf-8")
     assert json.loads((tmp_path / "given" / "audit.json").read_text())["findings"]
@@ -90,15 +84,15 @@ def test_a_safe_split_keeps_copies_on_one_side(copied: Path, tmp_path: Path) -> 
         train(copied, out=tmp_path / "no", split="sage")
 
 
-def test_a_promise_too_large_ends_before_training(parts: Path, tmp_path: Path) -> None:
+def test_a_promise_too_large_ends_before_training(parts: Path, tmp_path: Path, whycam_here: Command) -> None:
     with pytest.raises(GateError, match=r"recall >= 0\.\d+ can be promised"):
         train(parts, out=tmp_path / "run", threshold="recall>=0.99")
     assert not (tmp_path / "run").exists()
-    done = whycam("train", parts, "--out", tmp_path / "run", "--threshold", "recall>=0.99")
+    done = whycam_here("train", parts, "--out", tmp_path / "run", "--threshold", "recall>=0.99")
     assert done.returncode == 1 and done.stdout == ""
     assert done.stderr.splitlines()[-1].startswith("whycam: With ")
     assert not (tmp_path / "run").exists()
-    assert whycam("train", parts, "--out", tmp_path / "run", "--threshold", "recal>=0.9").returncode == 2
+    assert whycam_here("train", parts, "--out", tmp_path / "run", "--threshold", "recal>=0.9").returncode == 2
 
 
 def test_a_threshold_is_chosen_on_held_out_training_images(trained_default: Path, tmp_path: Path) -> None:
@@ -143,7 +137,7 @@ def test_scores_in_the_band_are_unsure(trained_default: Path, tmp_path: Path) ->
     assert matrix == confusion_matrix([float(row["target"]) > 0.5 for row in test], said, labels=[False, True]).tolist()
 
 
-def test_classic_keeps_images_out_for_its_threshold(parts: Path, tmp_path: Path) -> None:
+def test_classic_keeps_images_out_for_its_threshold(parts: Path, trained: Path, tmp_path: Path) -> None:
     run = train(parts, out=tmp_path / "run", recipe="classic", epochs=1, threshold="f1", device="cpu")
     held_out = read_held_out(tmp_path / "run")
     assert held_out is not None and held_out.how == "on images kept out of the training"
@@ -151,9 +145,7 @@ def test_classic_keeps_images_out_for_its_threshold(parts: Path, tmp_path: Path)
     assert 2 <= len(held_out.files) < len(train_files) and set(held_out.files) < set(train_files)
     assert run.evaluation.threshold.rule.startswith("f1")
     with pytest.raises(OptionError, match="this recipe has none"):
-        plain = tmp_path / "plain"
-        train(parts, out=plain, recipe="classic", epochs=1, device="cpu")
-        evaluate(plain, threshold="f1")
+        evaluate(trained, threshold="f1")
 
 
 def test_strange_images_are_flagged(tmp_path: Path) -> None:
@@ -201,9 +193,12 @@ def test_another_method_has_its_own_scale(trained_default: Path, parts: Path, tm
         evaluate(run, method="gradcam")
 
 
-def test_measured_heatmaps_are_in_the_report(trained_default: Path, tmp_path: Path) -> None:
+def test_measured_heatmaps_are_in_the_report(
+    parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whycam_here: Command
+) -> None:
+    monkeypatch.setitem(recipes.RECIPES, "default", replace(recipes.DEFAULT, size_hw=(96, 96), views=2))
     run = tmp_path / "run"
-    shutil.copytree(trained_default, run)
+    train(parts, out=run, symmetry="none", device="cpu")
     written, measured = measure(run, n_images=2)
     assert written.folder == run and measured.randomisation is not None
     assert json.loads((run / "explained.json").read_text())["method"] == "Grad-CAM"
@@ -213,5 +208,5 @@ def test_measured_heatmaps_are_in_the_report(trained_default: Path, tmp_path: Pa
     evaluate(run, method="layer-cam")
     assert not (run / "explained.json").exists()
     assert 'id="explanations"' not in (run / "report.html").read_text("utf-8")
-    done = whycam("explain", run)
+    done = whycam_here("explain", run)
     assert done.returncode == 2 and "--measure" in done.stderr

@@ -268,8 +268,11 @@ def main() -> None:
 
 def _train(data: Path | Dataset, as_json: bool, **options: Any) -> None:
     from whycam import workflow
+    from whycam.data.samples import open_dataset
 
-    _report(workflow.train(data, progress=_progress(as_json), **options), as_json)
+    # Only `workflow.train` imports torch, which takes seconds: a mistake in the data is told before.
+    found = open_dataset(data) if isinstance(data, Path) else data
+    _report(workflow.train(found, progress=_progress(as_json), **options), as_json)
 
 
 def _report(run: Run, as_json: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import (
@@ -26,7 +27,9 @@ from whycam.report.explained import sentences
 from whycam.report.measured import Measured
 from whycam.report.words import estimate, images, mistakes_sentence, number, share, standing, verdict_sentence
 from whycam.types import Evaluation, Metrics
-from whycam.workflow.runs import Run
+
+if TYPE_CHECKING:
+    from whycam.workflow.runs import Run
 
 _WIDEST = 110
 """No table of figures is wider, in letters."""

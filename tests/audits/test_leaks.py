@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from tests.audits.test_duplicates import clusters, near
+from whycam.audits.audit import Optimism
 from whycam.audits.cheap_head import coordinates
 from whycam.audits.leaks import leak_findings
 from whycam.audits.name_groups import find_name_groups
 from whycam.audits.name_parts import candidate_parts
-from whycam.audits.optimism import Optimism
 from whycam.types import Estimate, Sample, Split
 
 FLAT = np.zeros((400, 4), np.float32)

@@ -9,9 +9,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
+from whycam.audits.audit import Optimism
 from whycam.audits.cheap_head import coordinates, draw_folds, out_of_fold_logits, trained_logits
 from whycam.audits.folds import deal
-from whycam.audits.optimism import Optimism, auroc, measure_optimism
+from whycam.audits.optimism import auroc, measure_optimism
 from whycam.types import Estimate, Split
 
 

@@ -17,10 +17,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from whycam.audits.audit import SCHEMA, Audit, DoubtedLabel
-from whycam.audits.cue_trials import LEVELS, LOW_LEVEL, SEVERITIES, CueResult
+from whycam.audits.audit import SCHEMA, Audit, CueResult, DoubtedLabel, Optimism
+from whycam.audits.cue_trials import LEVELS, LOW_LEVEL, SEVERITIES
 from whycam.audits.findings import Finding
-from whycam.audits.optimism import Optimism
 from whycam.report import audit_words
 from whycam.report.audit_dots import Axis, cue_plot, optimism_plot
 from whycam.report.audited import MOST_DOUBTED, MOST_FILES, detail, files_shown, section, write_audit_page

@@ -16,7 +16,8 @@ from PIL import Image
 from whycam.errors import printable
 from whycam.evaluation.comparison import Comparison, Outcome
 from whycam.explain.randomisation import LEVELS
-from whycam.report.explained import curves_plot, plots, section, sentences
+from whycam.report.explained import section, sentences
+from whycam.report.explained_plots import curves_plot, plots
 from whycam.report.measured import Curve, Faithfulness, Level, Localisation, Measured, Randomisation
 from whycam.types import Estimate
 

@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+from multiprocessing import get_context
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import pytest
@@ -18,17 +20,25 @@ from whycam.errors import OptionError, RunError
 from whycam.training.checkpoint import FILE_NAME
 
 EPOCHS = 12
+FORKED = get_context("forkserver")
+# Each process starts as a copy of one that has imported what takes seconds, and is as easily killed.
+FORKED.set_forkserver_preload(["whycam.workflow.training", "whycam.audit_cache", "whycam.judging"])
 
 
-def command(parts: Path, out: Path, *options: str) -> list[str]:
-    arguments = ["train", str(parts), "--out", str(out), "--recipe", "classic", "--epochs", str(EPOCHS), "--seed", "7"]
-    return [sys.executable, "-m", "whycam.cli", *arguments, "--device", "cpu", *options]
+def train_whole(parts: Path, out: Path, *, resume: bool = False) -> None:
+    train(parts, out=out, recipe="classic", epochs=EPOCHS, seed=7, device="cpu", resume=resume)
+
+
+def train_in_a_process(parts: Path, out: Path) -> ForkServerProcess:
+    process = FORKED.Process(target=train_whole, args=(parts, out), kwargs={"resume": out.exists()})
+    process.start()
+    return process
 
 
 @pytest.fixture(scope="module")
 def uninterrupted(parts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("whole") / "run"
-    subprocess.run(command(parts, out), check=True, capture_output=True)
+    train_whole(parts, out)
     return out
 
 
@@ -50,33 +60,37 @@ def test_killed_at_random_moments(parts: Path, uninterrupted: Path, tmp_path: Pa
     out = tmp_path / "run"
     kills_while_training = 0
     for attempt in range(4):
-        process = subprocess.Popen(
-            command(parts, out, *(["--resume"] if out.exists() else [])), stderr=subprocess.DEVNULL
-        )
+        process = train_in_a_process(parts, out)
         checkpoint = out / FILE_NAME
         before = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
         # The first time at any moment; then shortly after this process has written an epoch of its own.
-        deadline = time.monotonic() + (moments.uniform(0.5, 4) if attempt == 0 else 30)
-        while process.poll() is None and time.monotonic() < deadline:
+        deadline = time.monotonic() + (moments.uniform(0.1, 2.5) if attempt == 0 else 30)
+        while process.is_alive() and time.monotonic() < deadline:
             if attempt and checkpoint.exists() and checkpoint.stat().st_mtime_ns != before:
                 time.sleep(moments.uniform(0, 0.4))
                 break
             time.sleep(0.002)
-        process.send_signal(signal.SIGKILL)
-        if process.wait() == -signal.SIGKILL and checkpoint.exists():
+        process.kill()
+        process.join()
+        if process.exitcode == -signal.SIGKILL and checkpoint.exists():
             kills_while_training += 1
             with safe_open(checkpoint, framework="pt") as file:  # whole at every moment
                 assert file.keys()
     assert kills_while_training >= 1
-    subprocess.run(command(parts, out, *(["--resume"] if out.exists() else [])), check=True, capture_output=True)
+    train_whole(parts, out, resume=out.exists())
     assert_same(out, uninterrupted)
     assert not [path for path in out.iterdir() if path.name.startswith(".")]
 
 
 def test_ctrl_c_finishes_with_what_is_there_and_can_go_on(parts: Path, uninterrupted: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
+    arguments = ["train", str(parts), "--out", str(out), "--recipe", "classic", "--epochs", str(EPOCHS), "--seed", "7"]
     process = subprocess.Popen(
-        command(parts, out), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=take_interrupts
+        [sys.executable, "-m", "whycam.cli", *arguments, "--device", "cpu"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=take_interrupts,
     )
     while not (out / FILE_NAME).exists():
         assert process.poll() is None
@@ -89,7 +103,7 @@ def test_ctrl_c_finishes_with_what_is_there_and_can_go_on(parts: Path, uninterru
     assert f"after {done} of {EPOCHS} epochs" in stdout
     assert "Traceback" not in stderr
     assert (out / "report.html").exists()
-    subprocess.run(command(parts, out, "--resume"), check=True, capture_output=True)
+    train_whole(parts, out, resume=True)
     assert_same(out, uninterrupted)
 
 

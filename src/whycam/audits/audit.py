@@ -1,15 +1,88 @@
-"""All that an audit found, as one value: the terminal, the page and audit.json tell the same."""
+"""All that an audit found, as one value: the terminal, the page and audit.json tell the same.
+
+How it is found lies elsewhere, so that reading and showing it does not import scikit-learn.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from whycam.audits.cue_trials import CueResult
+from whycam.audits.cues import CueKind
 from whycam.audits.findings import Finding, Severity
-from whycam.audits.optimism import Optimism
+from whycam.audits.pixel_facts import Region
+from whycam.types import Estimate
 
 SCHEMA = 1
 """Version of audit.json; raised when a field changes its meaning or goes."""
+
+MOST_IMAGES = 20_000
+"""Of larger data sets so many images, drawn at random, are audited: their features fill 400 MB."""
+
+_TELLING = 0.005
+"""A difference in AUROC below this is no news, however sure."""
+
+
+@dataclass(frozen=True, slots=True)
+class CueResult:
+    """One line of the table of cues."""
+
+    cue: str
+    kind: CueKind
+    auroc: Estimate
+    """Out of fold, with its 95 % interval, which holds for all cues at once."""
+    beside: float | None = None
+    """What the AUROC was compared with: that of the best comparable patch inside the image for a border or corner, that
+    of most of the pixels for a cue of appearance; None where it was not needed."""
+    severity: Severity | None = None
+    """How gravely it is said; None where it is not."""
+    region: Region | None = None
+
+    @property
+    def warned(self) -> bool:
+        """Whether it is more than a note."""
+        return self.severity in ("serious", "warning")
+
+
+@dataclass(frozen=True, slots=True)
+class Optimism:
+    """The AUROC of the cheap head, measured in ways that keep together what belongs together and in ways that do not.
+
+    Intervals come from resamples of whole units.
+    """
+
+    naive: Estimate
+    """Cross-validated image by image, as if nothing belonged together."""
+    leak_free: Estimate
+    """Cross-validated with every unit kept whole."""
+    difference: Estimate
+    """naive - leak_free, both on the same resamples."""
+    test: Estimate | None
+    """Trained on the given train part, on all of the given test part; None without a given split that leaks."""
+    clean_test: Estimate | None
+    """The same model, on those test images of whose unit nothing is in train; None also where these are few."""
+    n_clean: int
+    """How many test images those are."""
+
+    @property
+    def misleads(self) -> bool:
+        """Whether naive figures are clearly too good: the interval of the difference lies above 0, by no trifle."""
+        value, low = self.difference.value, self.difference.low
+        return value is not None and low is not None and low > 0 and value >= _TELLING
+
+    @property
+    def sentence(self) -> str:
+        """All of it in plain words."""
+        if self.misleads:
+            told = "images that belong together flatter every figure when a split tears them apart"
+        else:
+            told = "tearing apart what belongs together makes no clear difference here"
+        text = f"AUROC {_shown(self.naive)} naive, {_shown(self.leak_free)} leak-free (a quick head): {told}."
+        if self.test is not None and self.clean_test is not None:
+            text += (
+                f" On the given test images it is {_shown(self.test)}, and {_shown(self.clean_test)} on the "
+                f"{self.n_clean:,} of them that have nothing in train that they belong to."
+            )
+        return text
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,3 +116,16 @@ class Audit:
     def count(self, severity: Severity) -> int:
         """How many findings are as grave as that."""
         return sum(finding.severity == severity for finding in self.findings)
+
+
+def _shown(estimate: Estimate) -> str:
+    """`.997 [.993, .999]`: value and 95 % interval."""
+
+    def figure(value: float) -> str:
+        return f"{value:.3f}".removeprefix("0")
+
+    if estimate.value is None:
+        return "undefined"
+    if estimate.low is None or estimate.high is None:
+        return figure(estimate.value)
+    return f"{figure(estimate.value)} [{figure(estimate.low)}, {figure(estimate.high)}]"

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from whycam.audits.audit import CueResult
 from whycam.audits.cue_models import (
     auroc,
     auroc_interval,
@@ -25,7 +26,7 @@ from whycam.audits.findings import Severity
 from whycam.audits.pixel_facts import Region
 from whycam.data.parallel import in_order
 from whycam.progress import SILENT, Progress
-from whycam.types import Estimate, Floats
+from whycam.types import Floats
 
 _Bools = npt.NDArray[np.bool_]
 _Strings = npt.NDArray[np.str_]
@@ -76,27 +77,6 @@ SEVERITIES: dict[CueKind, Severity] = {
 
 MOST_IMAGES = 6000
 """The models are fitted on so many images at most: more would not move an AUROC by a hundredth."""
-
-
-@dataclass(frozen=True, slots=True)
-class CueResult:
-    """One line of the table of cues."""
-
-    cue: str
-    kind: CueKind
-    auroc: Estimate
-    """Out of fold, with its 95 % interval, which holds for all cues at once."""
-    beside: float | None = None
-    """What the AUROC was compared with: that of the best comparable patch inside the image for a border or corner, that
-    of most of the pixels for a cue of appearance; None where it was not needed."""
-    severity: Severity | None = None
-    """How gravely it is said; None where it is not."""
-    region: Region | None = None
-
-    @property
-    def warned(self) -> bool:
-        """Whether it is more than a note."""
-        return self.severity in ("serious", "warning")
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from whycam.audits.audit import Optimism
 from whycam.audits.duplicates import Clusters
 from whycam.audits.findings import Finding, Severity
 from whycam.audits.name_groups import NameGroups, find_name_groups
-from whycam.audits.optimism import Optimism
 from whycam.data.words import counted
 from whycam.types import Floats, Sample
 

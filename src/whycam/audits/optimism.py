@@ -6,11 +6,11 @@ Warnings about leaks are easily waved away; a figure that falls from .997 to .91
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from whycam.audits.audit import Optimism
 from whycam.audits.cheap_head import out_of_fold_logits, trained_logits
 from whycam.types import Estimate, Floats, Split
 
@@ -22,50 +22,6 @@ _CELLS = 1 << 21
 _TAIL = 0.025
 _FEWEST = 10
 """Images of each class that a figure on a part of the test images needs."""
-_TELLING = 0.005
-"""A difference in AUROC below this is no news, however sure."""
-
-
-@dataclass(frozen=True, slots=True)
-class Optimism:
-    """The AUROC of the cheap head, measured in ways that keep together what belongs together and in ways that do not.
-
-    Intervals come from resamples of whole units.
-    """
-
-    naive: Estimate
-    """Cross-validated image by image, as if nothing belonged together."""
-    leak_free: Estimate
-    """Cross-validated with every unit kept whole."""
-    difference: Estimate
-    """naive - leak_free, both on the same resamples."""
-    test: Estimate | None
-    """Trained on the given train part, on all of the given test part; None without a given split that leaks."""
-    clean_test: Estimate | None
-    """The same model, on those test images of whose unit nothing is in train; None also where these are few."""
-    n_clean: int
-    """How many test images those are."""
-
-    @property
-    def misleads(self) -> bool:
-        """Whether naive figures are clearly too good: the interval of the difference lies above 0, by no trifle."""
-        value, low = self.difference.value, self.difference.low
-        return value is not None and low is not None and low > 0 and value >= _TELLING
-
-    @property
-    def sentence(self) -> str:
-        """All of it in plain words."""
-        if self.misleads:
-            told = "images that belong together flatter every figure when a split tears them apart"
-        else:
-            told = "tearing apart what belongs together makes no clear difference here"
-        text = f"AUROC {_shown(self.naive)} naive, {_shown(self.leak_free)} leak-free (a quick head): {told}."
-        if self.test is not None and self.clean_test is not None:
-            text += (
-                f" On the given test images it is {_shown(self.test)}, and {_shown(self.clean_test)} on the "
-                f"{self.n_clean:,} of them that have nothing in train that they belong to."
-            )
-        return text
 
 
 def measure_optimism(
@@ -176,16 +132,3 @@ def _on_given(
 
     enough = min(int((anomalous & clean).sum()), int((~anomalous & clean).sum())) >= _FEWEST
     return figure(test), figure(clean) if enough else None, int(clean.sum())
-
-
-def _shown(estimate: Estimate) -> str:
-    """`.997 [.993, .999]`: value and 95 % interval."""
-
-    def figure(value: float) -> str:
-        return f"{value:.3f}".removeprefix("0")
-
-    if estimate.value is None:
-        return "undefined"
-    if estimate.low is None or estimate.high is None:
-        return figure(estimate.value)
-    return f"{figure(estimate.value)} [{figure(estimate.low)}, {figure(estimate.high)}]"

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from whycam.audits.cue_trials import LEVELS, CueResult, Tried, sides, try_cues
+from whycam.audits.audit import CueResult
+from whycam.audits.cue_trials import LEVELS, Tried, sides, try_cues
 from whycam.audits.cues import FILE_SIZE, HISTOGRAM, CueKind, Measured
 from whycam.audits.findings import Finding, Severity
 from whycam.progress import SILENT, Progress
@@ -91,6 +92,7 @@ def _finding(named: Sequence[Tried], files: Sequence[str], units: Sequence[str],
         files=_examples(first, files, units, anomalous),
         figure=first.result.auroc,
         region=first.cue.region,
+        about=first.cue.name,
     )
 
 

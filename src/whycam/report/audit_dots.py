@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from whycam.audits.cue_trials import LEVELS, LOW_LEVEL, CueResult
+from whycam.audits.audit import CueResult, Optimism
+from whycam.audits.cue_trials import LEVELS, LOW_LEVEL
 from whycam.audits.cues import CueKind
-from whycam.audits.optimism import Optimism
 from whycam.errors import printable
 from whycam.report.audit_words import SYMBOLS
 from whycam.report.words import count, interval, value

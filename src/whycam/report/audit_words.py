@@ -7,8 +7,7 @@ import re
 
 from pydantic import TypeAdapter
 
-from whycam.audits.audit import Audit
-from whycam.audits.cue_trials import CueResult
+from whycam.audits.audit import Audit, CueResult
 from whycam.audits.findings import Severity
 from whycam.errors import printable
 from whycam.report.words import count, estimate, images

@@ -15,7 +15,7 @@ from whycam.atomic import write_text
 from whycam.errors import printable
 from whycam.explain.methods import method_named, title_of
 from whycam.progress import SILENT, Progress
-from whycam.report import audited, explained, words
+from whycam.report import audited, explained, explained_plots, words
 from whycam.report.contents import ReportInput
 from whycam.report.gallery import BOXES, colour_scale, save_gallery, segments_heading, tiles
 from whycam.report.plots import save_plots
@@ -119,7 +119,7 @@ def render(report: ReportInput, plots: Mapping[str, bytes], *, progress: Progres
             method=method,
             audited=audited.section(audit.audit, audit.pictures, samples=audit.samples) if audit else None,
             explained=explained.section(measured) if measured else None,
-            explained_plots=explained.plots(measured) if measured else (),
+            explained_plots=explained_plots.plots(measured) if measured else (),
             title=_title(report),
             created=report.created,
             verdict=words.verdict_sentence(evaluation),

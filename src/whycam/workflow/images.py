@@ -9,11 +9,9 @@ from whycam.data.samples import open_unlabelled
 from whycam.errors import RunError
 from whycam.explain.methods import method_named
 from whycam.inspection import Inspection
-from whycam.judging import show_by
 from whycam.progress import SILENT, Progress
 from whycam.streaming import explain_images, folder_names, score_images
 from whycam.types import Scored, Skipped
-from whycam.workflow.evaluation import own_images
 from whycam.workflow.runs import load
 
 
@@ -51,6 +49,10 @@ def explain(
     if taken:
         raise RunError(f"{taken[0]} exists already: name another folder with --out.")
     if how_shown is not None and how_shown != detector.card.heatmap.method:
+        # What judges runs imports scikit-learn and matplotlib, which nothing else here needs.
+        from whycam.judging import show_by
+        from whycam.workflow.evaluation import own_images
+
         own = own_images(Path(run), detector, progress=progress)
         scores = detector.score_cached(own.pixels, own.pixels.rows(own.dataset.samples), progress=progress)
         show_by(detector, how_shown, own.dataset, own.pixels, scores, progress=progress)

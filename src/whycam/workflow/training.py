@@ -9,8 +9,6 @@ from pathlib import Path
 from whycam import run_folder
 from whycam.admission import check_apart, readable
 from whycam.atomic import write_text
-from whycam.audit_cache import audit_once
-from whycam.auditing import features_of, pictured
 from whycam.budget import parse_duration, within
 from whycam.bundle import describe_data, make_card, save_bundle
 from whycam.data.samples import check_classes, open_dataset
@@ -22,7 +20,6 @@ from whycam.fitting.fit import fit
 from whycam.fitting.line import Line
 from whycam.fitting.novelty import learn_novelty
 from whycam.fitting.plan import plan, to_hold_out
-from whycam.judging import judge, show_by
 from whycam.networks.device import pick_device
 from whycam.progress import SILENT, Progress
 from whycam.report.audit_words import to_json
@@ -102,6 +99,12 @@ def train(
     found = data if isinstance(data, Dataset) else open_dataset(data)
     check_classes(found, chosen.fewest)
     check_apart(folder, found)
+    # These import scikit-learn and matplotlib, which takes about a second: most mistakes have been told by now, and the
+    # budget pays for it.
+    from whycam.audit_cache import audit_once
+    from whycam.auditing import features_of, pictured
+    from whycam.judging import judge, show_by
+
     told: tuple[str, ...] = ()
     deadline = None
     if seconds is not None:
@@ -112,6 +115,7 @@ def train(
             epochs=epochs,
             symmetry=symmetry,
             backbone=backbone,
+            method=how_shown,
             test_share=test_share,
             device=device,
             began=began,
