@@ -7,6 +7,7 @@ import sys
 
 NAMES = (
     "default_elpv",
+    "whole_run",
     "finetune_elpv",
     "magnetic_tile",
     "novelty",

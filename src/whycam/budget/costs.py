@@ -69,7 +69,8 @@ def seconds_of_default(job: Job, recipe: DefaultRecipe, speeds: Speeds) -> float
     features = n * views * speeds.pooled[recipe.size_hw[0]]
     inside = max(1, n - n // folds)
     brief = replace(recipe.head, epochs=min(recipe.head.epochs, recipe.head.choosing_epochs))
-    trials = min(folds, recipe.head.choosing_folds) * candidates * n_steps(inside, brief) if candidates > 1 else 0
+    parts = min(folds, math.ceil(recipe.head.choosing_images * folds / max(1, n)))
+    trials = parts * candidates * n_steps(inside, brief) if candidates > 1 else 0
     steps = trials + folds * n_steps(inside, recipe.head) + n_steps(n, recipe.head)
     rows = n * views
     drawn = min(1000, rows)

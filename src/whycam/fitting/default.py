@@ -212,15 +212,20 @@ class _Fitting:
             raw[fold.held] = logits
         return raw
 
+    def _first_folds(self, n: int) -> tuple[_Part, ...]:
+        """As few folds as together hold out `n` images and both classes; all where they do not."""
+        for end in range(1, len(self.folds)):
+            anomalous = np.concatenate([self.anomalous[fold.held] for fold in self.folds[:end]])
+            if len(anomalous) >= n and anomalous.any() and not anomalous.all():
+                return self.folds[:end]
+        return self.folds
+
     def better(self, candidates: list[Views], settings: HeadSettings) -> tuple[Views, dict[Views, float]]:
         """The views by which held-out images are judged best, and each candidate's log loss, if there are several."""
         if len(candidates) == 1:
             return candidates[0], {}
         brief = replace(settings, epochs=min(settings.epochs, settings.choosing_epochs))
-        folds = self.folds[: settings.choosing_folds]
-        if len(np.unique(np.concatenate([self.anomalous[fold.held] for fold in folds]))) < 2:
-            # Of few groups one class may lie in the other folds alone.
-            folds = self.folds
+        folds = self._first_folds(settings.choosing_images)
         anomalous = np.concatenate([self.anomalous[fold.held] for fold in folds])
         losses = {}
         for views in candidates:

@@ -6,6 +6,7 @@ import io
 import math
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from whycam.atomic import write_bytes
+from whycam.data.parallel import in_order
 from whycam.errors import printable
 from whycam.progress import SILENT, Progress
 from whycam.report.colours import colourise, outline, overlay
@@ -148,18 +150,22 @@ def save_gallery(
     """
     gallery = folder / "gallery"
     gallery.mkdir(parents=True, exist_ok=True)
-    paths = []
-    with progress.bar("drawing the gallery", len(exhibits)) as bar:
-        for place, exhibit in enumerate(exhibits, start=1):
-            buffer = io.BytesIO()
-            panel(exhibit, scale=scale, method=method).save(buffer, "PNG")
-            paths.append(gallery / _picture_name(place, exhibit))
-            write_bytes(paths[-1], buffer.getvalue())
+    paths = [gallery / _picture_name(place, exhibit) for place, exhibit in enumerate(exhibits, start=1)]
+    panels = (panel(exhibit, scale=scale, method=method) for exhibit in exhibits)
+    with progress.bar("drawing the gallery", len(exhibits)) as bar, closing(in_order(_png, panels)) as encoded:
+        for path, content in zip(paths, encoded, strict=True):
+            write_bytes(path, content)
             bar.advance()
     for old in gallery.glob("*.png"):
         if _OWN_NAME.fullmatch(old.name) and old not in paths:
             old.unlink()
     return tuple(paths)
+
+
+def _png(picture: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def _picture_name(place: int, exhibit: Exhibit) -> str:

@@ -49,8 +49,8 @@ class HeadSettings:
     epochs: int = 48
     choosing_epochs: int = 8
     """At most so many where only the better one of several sets of views is looked for."""
-    choosing_folds: int = 3
-    """And held-out parts likewise."""
+    choosing_images: int = 600
+    """On as few held-out parts as hold so many images."""
     batch_size: int = 128
     learning_rate: float = 3e-3
     weight_decay: float = 1e-2
