@@ -1,4 +1,4 @@
-"""The recipe `finetune` on ELPV under the protocols P1 and P2, within a budget of time."""
+"""The recipe `finetune` on ELPV under the protocols P1 and P2, within a budget of time or for some epochs."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from benchmarks.record import record
 from whycam import train
 from whycam.terminal import TerminalProgress
 
-BUDGET_VARIABLE = "WHYCAM_BUDGET"
-"""A time such as `30m` (the default)."""
+BUDGET = "30m"
+EPOCHS_VARIABLE = "WHYCAM_EPOCHS"
+"""So many, however long they take, instead of the budget."""
 SEEDS_VARIABLE = "WHYCAM_SEEDS"
 """Seeds, such as `0,1,2` (the default); every one takes the budget for each protocol."""
 PROTOCOLS_VARIABLE = "WHYCAM_PROTOCOLS"
@@ -23,7 +24,8 @@ PROTOCOLS = {"P1": p1, "P2": p2}
 
 def main() -> None:
     seeds = [int(seed) for seed in os.environ.get(SEEDS_VARIABLE, "0,1,2").split(",")]
-    budget = os.environ.get(BUDGET_VARIABLE, "30m")
+    epochs = int(given) if (given := os.environ.get(EPOCHS_VARIABLE)) else None
+    budget = None if epochs else BUDGET
     rows = []
     for name in os.environ.get(PROTOCOLS_VARIABLE, "P1,P2").split(","):
         tests, seconds = [], []
@@ -35,6 +37,7 @@ def main() -> None:
                     out=Path(folder) / "run",
                     recipe="finetune",
                     budget=budget,
+                    epochs=epochs,
                     seed=seed,
                     device="cpu",
                     progress=TerminalProgress(),
@@ -53,7 +56,7 @@ def main() -> None:
                 "s each": " ".join(f"{taken:.0f}" for taken in seconds),
             }
         )
-    record("finetune_elpv", f"recipe finetune, ELPV, budget {budget}", rows)
+    record("finetune_elpv", f"recipe finetune, ELPV, {f'{epochs} epochs' if epochs else f'budget {BUDGET}'}", rows)
 
 
 if __name__ == "__main__":

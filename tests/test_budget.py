@@ -106,6 +106,12 @@ def test_the_audit_looks_at_every_image(recipe: Recipe) -> None:
     assert cost(Job(300, 100), recipe, replace(FREE, audited=0.03)) == (pytest.approx(400 * 0.03), 0)
 
 
+def test_an_epoch_costs_its_steps_alone() -> None:
+    """An eighth of 1,968 images is kept out of them, and looked at only when they are over."""
+    few, more = (cost(JOB, FinetuneRecipe(epochs=epochs), SPEEDS)[0] for epochs in (10, 20))
+    assert more - few == pytest.approx(10 * 108 * 0.5)
+
+
 @pytest.mark.parametrize(("recipe", "pools"), [(DEFAULT, True), (FinetuneRecipe(), True), (CLASSIC, False)])
 def test_novelty_is_learned_from_pooled_features(recipe: Recipe, pools: bool) -> None:
     """Eigenvectors of 1,000 images at most, for all of them and each of five folds; after the training."""

@@ -83,19 +83,20 @@ def seconds_of_default(job: Job, recipe: DefaultRecipe, speeds: Speeds) -> float
 
 
 def seconds_of_steps(job: Job, recipe: ClassicRecipe | FinetuneRecipe, speeds: Speeds) -> float:
-    """Epochs through the network."""
-    return recipe.epochs * math.ceil(job.n_train / recipe.batch_size) * speeds.step[recipe.name]
+    """Epochs through the network, of the images that are not kept out."""
+    n = job.n_train * (1 - recipe.validation_share)
+    return recipe.epochs * math.ceil(n / recipe.batch_size) * speeds.step[recipe.name]
 
 
 def seconds_of_finetune(job: Job, recipe: FinetuneRecipe, speeds: Speeds) -> float:
-    """What the recipe default does, the maps of all views at the cut, and epochs with a look at held-out images.
+    """What the recipe default does, the maps of all views at the cut, epochs, and a look at held-out images in the end.
 
     The audit needs features of test images too, which serve nothing else once the network has changed.
     """
     side = recipe.size_hw[0]
     start = DefaultRecipe(size_hw=recipe.size_hw, symmetry=recipe.symmetry, views=recipe.views, head=recipe.head)
     maps = job.n_train * {"none": 1, "flip": 2, "all": 8, "auto": 8}[recipe.symmetry] * speeds.pooled[side]
-    looks = recipe.epochs * recipe.validation_share * job.n_train * recipe.views * speeds.pooled[side]
+    looks = len(recipe.shares) * recipe.validation_share * job.n_train * recipe.views * speeds.pooled[side]
     audit = job.n_test * speeds.pooled[side]
     return seconds_of_default(job, start, speeds) + audit + maps + looks + seconds_of_steps(job, recipe, speeds)
 

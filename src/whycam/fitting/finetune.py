@@ -29,9 +29,6 @@ from whycam.training.head import assemble, certainty
 from whycam.training.recipe import FinetuneRecipe, views_of
 from whycam.types import ANOMALOUS_ABOVE, Dataset, EpochRecord, Floats, Sample
 
-_SHARES = (0.5, 0.7, 0.85, 1.0)
-"""Of the way from the pretrained weights to the fine-tuned ones, to choose from."""
-
 
 def fit_finetune(
     folder: Path,
@@ -81,9 +78,9 @@ def fit_finetune(
     tuner = Finetuner(network, data, recipe, seed=planned.seed)
     with cpu_threads(planned.threads):
         history, interrupted = _train(folder, tuner, recipe, planned, checkpoint, progress, deadline)
-        with progress.bar("choosing weights", len(_SHARES)) as bar:
+        with progress.bar("choosing weights", len(recipe.shares)) as bar:
             choices = {}
-            for share in _SHARES:
+            for share in recipe.shares:
                 tuner.settle(share)
                 raw = tuner.logits(maps.read, pixels.rows(kept_out), learned.views)
                 choices[share] = _choice(raw, kept_out)

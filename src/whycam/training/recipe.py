@@ -128,6 +128,8 @@ class FinetuneRecipe:
     """Whether the loss asks for anomalous or not, or for a graded target as it is."""
     validation_share: float = 0.125
     """Of the training images, kept to choose weights and to calibrate scores."""
+    shares: tuple[float, ...] = (0.5, 0.7, 0.85, 1.0)
+    """Of the way from the pretrained weights to the fine-tuned ones, to choose from."""
     head: HeadSettings = field(default_factory=HeadSettings)
 
     @property
