@@ -44,7 +44,7 @@ def classic() -> Network:
 def pooled() -> Network:
     torch.manual_seed(3)
     backbone = EfficientNetLite0(("block2", "depthwise5")).eval()
-    return PooledNetwork(backbone, PooledHead(backbone.channels, 8), views=(0, 1)).eval()
+    return PooledNetwork(backbone, PooledHead(backbone.channels, 8), views=(0, 1), size_hw=SIZE).eval()
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from scipy.special import expit
 
@@ -21,7 +22,9 @@ from whycam.data.images import decode, resize
 from whycam.detector import Detector
 from whycam.errors import DataError, ImageError, OptionError, RunError, one_of
 from whycam.explain.placement import combined_grid
-from whycam.training.recipe import RECIPES
+from whycam.networks.device import as_input
+from whycam.networks.pooled import PooledNetwork
+from whycam.training.recipe import CENTRED_ON, RECIPES
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -45,7 +48,7 @@ def test_a_run_folder_holds_what_is_promised(trained: Path) -> None:
 
 def test_the_default_recipe_says_what_it_is_and_what_it_chose(trained_default: Path) -> None:
     card = json.loads((trained_default / "card.json").read_text())
-    assert (card["schema"], card["training"]["recipe"], card["model"]["score"]) == (3, "default", "probability")
+    assert (card["schema"], card["training"]["recipe"], card["model"]["score"]) == (4, "default", "probability")
     assert card["model"]["pooled"]["backbone"] == "efficientnet-lite0"
     assert len(card["training"]["choices"]) >= 3
     page = (trained_default / "report.html").read_text("utf-8")
@@ -112,6 +115,20 @@ def test_the_default_recipe_again_gives_the_same_bits_from_the_features_on_disk(
     whycam.train(parts, out=tmp_path / "again", device="cpu")
     for name in ("model.safetensors", "samples.csv", "predictions.csv", "metrics.json"):
         assert (tmp_path / "again" / name).read_bytes() == (trained_default / name).read_bytes()
+
+
+def test_the_default_recipe_explains_what_normal_images_do_not_have(parts: Path, trained_default: Path) -> None:
+    network = whycam.load(trained_default).network
+    assert isinstance(network, PooledNetwork)
+    train = [row for row in rows(trained_default / "samples.csv") if row["split"] == "train"]
+    normal = [parts / row["file"] for row in train if float(row["target"]) == 0]
+    assert len(normal) <= CENTRED_ON
+    side = RECIPES["default"].size_hw
+    images = np.stack([resize(decode(path), side) for path in normal])
+    with torch.no_grad():
+        stages = network.stages(as_input(images, torch.device("cpu")))
+    for centre, maps in zip(network.centres(), stages, strict=True):
+        torch.testing.assert_close(centre.float(), maps.mean(dim=0), rtol=2e-3, atol=2e-3)
 
 
 def test_scores_of_pixels_are_the_recorded_ones_to_the_bit(parts: Path, trained_default: Path) -> None:

@@ -30,7 +30,7 @@ from whycam.types import Dataset, Threshold
 CARD = "card.json"
 WEIGHTS = "model.safetensors"
 
-SCHEMA = 3
+SCHEMA = 4
 _NOVELTY = "novelty."
 _LARGEST_SIDE = 4096
 _MOST_HIDDEN = 100_000
@@ -102,7 +102,7 @@ def build_network(model: ModelCard) -> Network:
         raise RunError(f"{CARD} is damaged: model.size_hw is {model.size_hw}.")
     if model.pooled is not None:
         try:
-            return _pooled_network(model.pooled)
+            return _pooled_network(model.pooled, model.size_hw)
         except (OptionError, ValueError) as error:
             raise RunError(f"{CARD} is damaged or of a newer version: model.pooled: {error}") from error
     if model.network != ClassicNetwork.name:
@@ -110,11 +110,11 @@ def build_network(model: ModelCard) -> Network:
     return ClassicNetwork(model.size_hw)
 
 
-def _pooled_network(card: PooledCard) -> PooledNetwork:
+def _pooled_network(card: PooledCard, size_hw: tuple[int, int]) -> PooledNetwork:
     if not 0 <= card.hidden <= _MOST_HIDDEN or not set(card.views) <= set(range(len(NAMES))):
         raise ValueError("a number has a value that it cannot have.")
     backbone = build_backbone(card.backbone, card.taps, pretrained=False)
-    return PooledNetwork(backbone, PooledHead(backbone.channels, card.hidden), views=card.views)
+    return PooledNetwork(backbone, PooledHead(backbone.channels, card.hidden), views=card.views, size_hw=size_hw)
 
 
 def _check_sane(path: Path, card: Card, network: Network) -> None:

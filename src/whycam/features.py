@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from importlib.metadata import version
 
@@ -10,6 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from whycam.card import CellGrid
 from whycam.data.cache import PixelCache
 from whycam.data.feature_cache import FeatureCache, open_features
 from whycam.data.pack import CAP_VARIABLE, cap_bytes
@@ -18,7 +20,7 @@ from whycam.networks.backbone import Backbone
 from whycam.networks.device import as_input
 from whycam.networks.engine import engine_for
 from whycam.networks.heads import pool_all
-from whycam.networks.views import NAMES, turn
+from whycam.networks.views import NAMES, turn, turn_back
 from whycam.progress import SILENT, Progress
 from whycam.types import Floats
 
@@ -83,18 +85,24 @@ class _Stored(ABC):
 
     def _cache(self, view: int) -> FeatureCache:
         if view not in self._caches:
-            key = {
-                "backbone": self._backbone.name,
-                "weights": self._weights,
-                "taps": list(self._backbone.taps),
-                "view": view,
-                "size_hw": list(self._pixels.size_hw),
-                "pillow": version("pillow"),
-                "pooled": self._pooled,
-                "engine": self._device.type if self._engine is None else "onnxruntime",
-            }
-            self._caches[view] = open_features(key, self.width)
+            self._caches[view] = open_features(self._key(view, self._pooled), self.width)
         return self._caches[view]
+
+    def _key(self, view: int, pooled: str) -> dict[str, object]:
+        return {
+            "backbone": self._backbone.name,
+            "weights": self._weights,
+            "taps": list(self._backbone.taps),
+            "view": view,
+            "size_hw": list(self._pixels.size_hw),
+            "pillow": version("pillow"),
+            "pooled": pooled,
+            "engine": self._device.type if self._engine is None else "onnxruntime",
+        }
+
+    def _maps(self, images: Tensor) -> tuple[Tensor, ...]:
+        maps: tuple[Tensor, ...] = self._backbone(images) if self._engine is None else self._engine(images)
+        return maps
 
 
 class Features(_Stored):
@@ -131,6 +139,41 @@ class Features(_Stored):
             return torch.cat(self._engine.pooled(images), dim=1)
         return pool_all(self._backbone(images))
 
+    def mean_maps(self, views: tuple[int, ...], rows: Rows, *, progress: Progress = SILENT) -> list[Tensor]:
+        """The mean over these rows of each layer's maps in the first view, then in the second, and so on.
+
+        Each is (K, h, w), turned back to the orientation of the images. They are kept on disk for these very rows.
+        """
+        digest = hashlib.sha256("\n".join(self._digests[rows].tolist()).encode()).hexdigest()
+        means = []
+        with progress.bar("computing mean maps", len(rows) * len(views)) as bar:
+            for view in views:
+                shapes = [
+                    (channels, grid.height, grid.width)
+                    for channels, grid in zip(self._backbone.channels, self._grids(view), strict=True)
+                ]
+                sizes = [int(np.prod(shape)) for shape in shapes]
+                cache = open_features(self._key(view, "mean maps"), sum(sizes))
+                if cache.missing([digest]):
+                    total = np.zeros(sum(sizes))
+                    for first in range(0, len(rows), _BATCH):
+                        batch = rows[first : first + _BATCH]
+                        total += self._sum_of_maps(batch, view)
+                        bar.advance(len(batch))
+                    cache.add([digest], (total / len(rows)).astype(np.float32)[None])
+                parts = torch.split(torch.from_numpy(cache.read([digest])[0]), sizes)
+                means += [turn_back(part.view(shape), view) for part, shape in zip(parts, shapes, strict=True)]
+        return means
+
+    def _grids(self, view: int) -> tuple[CellGrid, ...]:
+        height, width = self._pixels.size_hw
+        return self._backbone.grids((width, height) if view % 2 else (height, width))
+
+    def _sum_of_maps(self, rows: Rows, view: int) -> Floats:
+        with torch.no_grad():
+            maps = self._maps(turn(as_input(self._pixels.read(rows), self._device), view))
+        return np.concatenate([layer.double().sum(dim=0).flatten().cpu().numpy() for layer in maps])
+
 
 class Maps(_Stored):
     """The whole maps of a backbone's one tap, for square images."""
@@ -165,5 +208,5 @@ class Maps(_Stored):
         return torch.from_numpy(values).view(len(rows), *self.shape)
 
     def _computed(self, images: Tensor) -> Tensor:
-        (maps,) = self._backbone(images) if self._engine is None else self._engine(images)
+        (maps,) = self._maps(images)
         return maps.flatten(1).contiguous()

@@ -169,19 +169,18 @@ class PooledUnfolded(torch.nn.Module):
         with torch.no_grad():
             tapped = self.network.backbone(images)
         head = self.network.head
-        means = head.shift[: sum(head.channels)]
-        centres = [c[:, None, None] for c in torch.split(means, list(head.channels))]
-        # What is explained are the maps less their means over the training images.
+        # What is explained are the maps less their centres.
+        centres = self.network.centres()
         centred = [(x - c).requires_grad_(True) for x, c in zip(tapped, centres, strict=True)]
-        maps = [module(x) for module, x in zip(self.explained, centred, strict=True)]
+        maps = [module(x) + c for module, x, c in zip(self.explained, centred, centres, strict=True)]
         pooled = torch.cat([x.mean((2, 3)) for x in maps] + [x.amax((2, 3)) for x in maps], dim=1)
-        return head.from_pooled(pooled + means.repeat(2))[:, None]
+        return head.from_pooled(pooled)[:, None]
 
 
 def test_each_stages_maps_equal_captums() -> None:
     from captum.attr import LayerGradCam, LayerGradientXActivation
 
-    network, images = fake_network(3).double(), torch.rand(6, 3, *SIZE, dtype=torch.float64)
+    network, images = fake_network(3, size_hw=SIZE).double(), torch.rand(6, 3, *SIZE, dtype=torch.float64)
     unfolded = PooledUnfolded(network)
     for stage, module in zip(explain(network, images).stages, unfolded.explained, strict=True):
         with warnings.catch_warnings():
@@ -196,7 +195,7 @@ def test_each_stages_maps_equal_captums() -> None:
 @pytest.mark.parametrize("views", [(0,), (3,), (0, 1, 4), tuple(range(8))])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-4), (torch.float64, 1e-9)])
 def test_all_stages_and_views_add_up(views: tuple[int, ...], dtype: torch.dtype, tolerance: float) -> None:
-    network = fake_network(9, views=views).to(dtype)
+    network = fake_network(9, views=views, size_hw=(46, 71)).to(dtype)
     images = torch.rand(4, 1, 46, 71, generator=torch.Generator().manual_seed(1), dtype=dtype)
     explanation = explain(network, images)
     assert explanation.evidence.shape == explanation.heatmaps.shape == (4, 6, 9)
@@ -210,7 +209,7 @@ def test_all_stages_and_views_add_up(views: tuple[int, ...], dtype: torch.dtype,
 
 
 def test_terms_are_added_up_before_the_relu() -> None:
-    network = fake_network(11, views=(0, 2)).double()
+    network = fake_network(11, views=(0, 2), size_hw=(46, 71)).double()
     images = torch.rand(4, 3, 46, 71, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     explanation = explain(network, images)
     grids = network.grids((46, 71))

@@ -18,7 +18,7 @@ from whycam.card import CellGrid
 from whycam.errors import OptionError
 from whycam.explain import perturbing
 from whycam.explain.ablation import ablation_cam
-from whycam.explain.cam import centres, eigen_cam, grad_cam_plus_plus, layer_cam, xgrad_cam
+from whycam.explain.cam import eigen_cam, grad_cam_plus_plus, layer_cam, xgrad_cam
 from whycam.explain.explanation import explain
 from whycam.explain.methods import METHODS, Method, method_named, title_of
 from whycam.explain.perturbing import occlusion, score_cam
@@ -34,6 +34,11 @@ REST = (torch.zeros(1), torch.zeros(1))
 
 def some_images(n: int = 4, *, size: tuple[int, int] = SIZE, channels: int = 3, seed: int = 0) -> torch.Tensor:
     return torch.rand(n, channels, *size, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def alone(features: torch.Tensor, gradients: torch.Tensor, *, activations: torch.Tensor | None = None) -> Linearisation:
+    """One entry, whose features are the maps as the layer gives them unless `activations` are these."""
+    return Linearisation((features if activations is None else activations,), (features,), (gradients,), *REST)
 
 
 def linearised(network: Network, images: torch.Tensor) -> Linearisation:
@@ -113,8 +118,8 @@ def test_terms_are_added_up_before_the_relu(method: Method) -> None:
     grids, linear = network.grids(WIDE), linearised(network, images)
     of_entry: dict[str, Callable[[int], torch.Tensor]] = {
         "hires-cam": lambda n: (linear.gradients[n] * linear.features[n]).sum(1),
-        "grad-cam++": lambda n: grad_cam_plus_plus(linear, n, centre=centres(network)[n]),
-        "xgrad-cam": lambda n: xgrad_cam(linear, n, centre=centres(network)[n]),
+        "grad-cam++": lambda n: grad_cam_plus_plus(linear, n),
+        "xgrad-cam": lambda n: xgrad_cam(linear, n),
         "layer-cam": lambda n: layer_cam(linear, n),
         "eigen-cam": lambda n: eigen_cam(linear, n),
     }
@@ -164,24 +169,21 @@ def test_grad_cam_plus_plus_equals_its_definition_by_three_derivatives_of_the_ex
 def test_grad_cam_plus_plus_keeps_its_weights_small_where_activations_are_negative() -> None:
     # S g = -2 is where the formula alone would divide by zero.
     features, gradients = torch.full((1, 1, 2, 2), -0.5), torch.full((1, 1, 2, 2), 1.0)
-    linear = Linearisation((features,), (gradients,), *REST)
+    linear = alone(features, gradients)
     torch.testing.assert_close(grad_cam_plus_plus(linear), torch.full((1, 2, 2), -0.25))
 
 
 @pytest.mark.parametrize("of_maps", [grad_cam_plus_plus, xgrad_cam])
 def test_weights_come_from_the_maps_as_the_layer_gives_them(of_maps: Callable[..., torch.Tensor]) -> None:
-    network = fake_network(8).double()
+    network = fake_network(8, size_hw=SIZE).double()
     linear = linearised(network, some_images())
-    for entry, centre in enumerate(centres(network)):
-        assert centre is not None
-        whole = linear.features[entry] + centre[:, None, None]
+    for whole, less, slopes in zip(linear.activations, linear.features, linear.gradients, strict=True):
+        assert (whole - less).abs().max() > 0.1
         # One map a channel, so that the weights can be read off.
         for k in range(whole.shape[1]):
             own = slice(k, k + 1)
-            less = Linearisation((linear.features[entry][:, own],), (linear.gradients[entry][:, own],), *REST)
-            with_mean = Linearisation((whole[:, own],), (linear.gradients[entry][:, own],), *REST)
-            ratio = of_maps(less, 0, centre=centre[own]) / less.features[0][:, 0]
-            torch.testing.assert_close(ratio, of_maps(with_mean, 0) / whole[:, k])
+            ratio = of_maps(alone(less[:, own], slopes[:, own], activations=whole[:, own])) / less[:, k]
+            torch.testing.assert_close(ratio, of_maps(alone(whole[:, own], slopes[:, own])) / whole[:, k])
 
 
 def test_xgrad_cam_equals_a_loop_and_keeps_the_evidences_sum() -> None:
@@ -202,13 +204,13 @@ def test_xgrad_cam_equals_a_loop_and_keeps_the_evidences_sum() -> None:
 def test_a_silent_channel_has_no_part_in_xgrad_cam() -> None:
     features, gradients = torch.rand(1, 2, 3, 3), torch.ones(1, 2, 3, 3)
     features[:, 1] = 0
-    linear = Linearisation((features,), (gradients,), *REST)
+    linear = alone(features, gradients)
     torch.testing.assert_close(xgrad_cam(linear), features[:, 0])
 
 
 @pytest.mark.parametrize("views", [(0,), (0, 1)])
 def test_layer_cam_equals_autograd(views: tuple[int, ...]) -> None:
-    network, images = fake_network(7, views=views).double(), some_images()
+    network, images = fake_network(7, views=views, size_hw=SIZE).double(), some_images()
     maps, logit = differentiable_head(network, images)
     gradients = torch.autograd.grad(logit.sum(), maps)
     linear = linearised(network, images)
@@ -222,7 +224,7 @@ def test_eigen_cam_equals_numpys_svd(shape: tuple[int, ...]) -> None:
     generator = torch.Generator().manual_seed(3)
     features = torch.randn(shape, generator=generator, dtype=torch.float64)
     gradients = torch.randn(shape, generator=generator, dtype=torch.float64)
-    maps = eigen_cam(Linearisation((features,), (gradients,), *REST))
+    maps = eigen_cam(alone(features, gradients))
     for n in range(len(features)):
         rows = features[n].flatten(1).T.numpy()
         _, _, vt = np.linalg.svd(rows)
@@ -237,15 +239,15 @@ def test_eigen_cam_equals_numpys_svd(shape: tuple[int, ...]) -> None:
 
 
 def differentiable_head(network: PooledNetwork, images: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor]:
-    """The entries' maps as leaves, and the logit computed from them by what PyTorch has for it."""
+    """The entries' features as leaves, and the logit computed from them by what PyTorch has for it."""
     with torch.no_grad():
-        maps = list(network.stages(images))
+        maps = [x - c for x, c in zip(network.stages(images), network.centres(), strict=True)]
     leaves = [x.requires_grad_(True) for x in maps]
     return leaves, logit_of(network, *leaves)
 
 
 def logit_of(network: PooledNetwork, *maps: torch.Tensor) -> torch.Tensor:
-    raw = [x + c[:, None, None] for x, c in zip(maps, centres(network), strict=True) if c is not None]
+    raw = [x + c for x, c in zip(maps, network.centres(), strict=True)]
     taps = len(raw) // len(network.views)
     logits = []
     for first in range(0, len(raw), taps):
@@ -259,22 +261,21 @@ def logit_of(network: PooledNetwork, *maps: torch.Tensor) -> torch.Tensor:
 def test_ablation_cam_of_pooled_networks_equals_captums_ablation(hidden: int, views: tuple[int, ...]) -> None:
     from captum.attr import FeatureAblation
 
-    network = fake_network(12, hidden=hidden, views=views).double()
+    network = fake_network(12, hidden=hidden, views=views, size_hw=SIZE).double()
     linear = linearised(network, some_images())
     masks, first = [], 0
     for maps in linear.features:
         numbers = torch.arange(first, first + maps.shape[1])
         masks.append(numbers[None, :, None, None].expand(1, *maps.shape[1:]))
         first += maps.shape[1]
-    means = [c[:, None, None] for c in centres(network) if c is not None]
-    silent = tuple(-c.expand(1, *maps.shape[1:]) for c, maps in zip(means, linear.features, strict=True))
+    silent = tuple(-c.expand(1, *maps.shape[1:]) for c, maps in zip(network.centres(), linear.features, strict=True))
     with torch.no_grad():
         drops = FeatureAblation(lambda *maps: logit_of(network, *maps)).attribute(
             linear.features, baselines=silent, feature_mask=tuple(masks)
         )
         every = ablation_cam(network, linear)
-    for maps, drop, ours, mean in zip(linear.features, drops, every, means, strict=True):
-        norm = (maps + mean).abs().sum((2, 3)).mean(1)
+    for maps, drop, ours, centre in zip(linear.features, drops, every, network.centres(), strict=True):
+        norm = (maps + centre).abs().sum((2, 3)).mean(1)
         oracle = (drop * maps).sum(1) / norm[:, None, None]
         assert oracle.abs().max() > 0
         torch.testing.assert_close(ours, oracle, rtol=0, atol=1e-11 * float(oracle.abs().max()))
@@ -297,14 +298,14 @@ def test_ablation_cam_in_single_precision_is_as_exact_as_its_terms() -> None:
 def test_score_cam_equals_a_loop(limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(perturbing, "SCORE_CAM_CHANNELS", limit)
     monkeypatch.setattr(perturbing, "_PASSES", 3)
-    network, images = fake_network(14, views=(0, 1)).double(), some_images(2, size=WIDE)
+    network, images = fake_network(14, views=(0, 1), size_hw=WIDE).double(), some_images(2, size=WIDE)
     linear, grids = linearised(network, images), network.grids(WIDE)
     ours = score_cam(network, images, linear)
     for n, image in enumerate(images):
         gray = image.mean((1, 2), keepdim=True)
         logits, owners = [], []
         for entry in (0, 1):  # the first view's
-            maps = linear.features[entry][n]
+            maps = linear.activations[entry][n]
             order = sorted(range(len(maps)), key=lambda k, maps=maps: -float(maps[k].var()))
             for k in order[:limit]:
                 mask = place(maps[k].numpy(), grids[entry], model_hw=WIDE, picture_hw=WIDE)
@@ -323,7 +324,7 @@ def test_score_cam_equals_a_loop(limit: int, monkeypatch: pytest.MonkeyPatch) ->
 def test_a_channel_that_is_equal_everywhere_hides_the_image() -> None:
     network, images = make_network(3).double(), some_images(1)
     features = torch.ones(1, 5, *network.stages(images)[0].shape[2:], dtype=torch.float64)
-    linear = Linearisation((features,), (features,), *REST)
+    linear = alone(features, features)
     with torch.no_grad():
         maps = score_cam(network, images, linear)
     torch.testing.assert_close(maps[0], features[:, 0])  # equal weights, and no division by zero

@@ -19,10 +19,10 @@ import pytest
 import torch
 
 from tests.explain.test_maps import SIZE, Unfolded, make_network
-from tests.explain.test_methods import REST, linearised, logit_of, some_images
+from tests.explain.test_methods import alone, linearised, logit_of, some_images
 from tests.networks.fakes import fake_network
 from whycam.explain.ablation import ablation_cam
-from whycam.explain.cam import activations, centres, eigen_cam, grad_cam_plus_plus, layer_cam, xgrad_cam
+from whycam.explain.cam import eigen_cam, grad_cam_plus_plus, layer_cam, xgrad_cam
 from whycam.explain.explanation import explain
 from whycam.explain.maps import evidence
 from whycam.explain.perturbing import score_cam
@@ -76,7 +76,7 @@ def _stand_ins() -> dict[str, types.ModuleType]:
 class Pooled(torch.nn.Module):
     """A pooled network spelled out, each entry's maps passing a module of their own that the package can hook into.
 
-    Those maps are less their channels' means, or with them where `whole`.
+    Those maps are less their centres, or with them where `whole`.
     """
 
     def __init__(self, network: PooledNetwork, *, whole: bool = False) -> None:
@@ -87,10 +87,11 @@ class Pooled(torch.nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         with torch.no_grad():
             stages = self.network.stages(images)
-        offsets = [c[:, None, None] * self.whole for c in centres(self.network) if c is not None]
-        leaves = [(x + c).requires_grad_(True) for x, c in zip(stages, offsets, strict=True)]
-        maps = [module(x) - c for module, x, c in zip(self.explained, leaves, offsets, strict=True)]
-        return logit_of(self.network, *maps)[:, None]
+        centres = self.network.centres()
+        offsets = [c * (not self.whole) for c in centres]
+        leaves = [(x - c).requires_grad_(True) for x, c in zip(stages, offsets, strict=True)]
+        whole = [module(x) + c for module, x, c in zip(self.explained, leaves, offsets, strict=True)]
+        return logit_of(self.network, *(x - c for x, c in zip(whole, centres, strict=True)))[:, None]
 
 
 def classic(seed: int = 7) -> tuple[ClassicNetwork, torch.nn.Module, Sequence[torch.nn.Module]]:
@@ -100,7 +101,7 @@ def classic(seed: int = 7) -> tuple[ClassicNetwork, torch.nn.Module, Sequence[to
 
 
 def pooled(seed: int = 7, *, whole: bool = False) -> tuple[PooledNetwork, torch.nn.Module, Sequence[torch.nn.Module]]:
-    network = fake_network(seed, views=VIEWS).double()
+    network = fake_network(seed, views=VIEWS, size_hw=SIZE).double()
     model = Pooled(network, whole=whole)
     return network, model, list(model.explained)
 
@@ -152,18 +153,18 @@ def test_weighted_activations(package: Any, make: Any, name: str, ours: Any) -> 
         network.head.output.weight.data.mul_(1e3)
     images = some_images()
     linear = linearised(network, images)
-    for entry, (layer, centre) in enumerate(zip(layers, centres(network), strict=True)):
+    for entry, layer in enumerate(layers):
         weights, expected = theirs(getattr(package, name), model, layer, images)
         if make is pooled:
-            # Their weights, found on the whole maps; shown are the maps less their means.
+            # Their weights, found on the whole maps; shown are the maps less their centres.
             expected = np.einsum("nk,nkhw->nhw", weights, linear.features[entry].numpy())
         if ours is None:
             agree(_signed_grad_cam(linear, entry), expected)
         elif ours is grad_cam_plus_plus:
             # The mean over the cells, where the paper adds up.
-            agree(ours(linear, entry, centre=centre) * expected[0].size, expected)
+            agree(ours(linear, entry) * expected[0].size, expected)
         else:
-            agree(ours(linear, entry, centre=centre), expected)
+            agree(ours(linear, entry), expected)
 
 
 def _signed_grad_cam(linear: Linearisation, entry: int) -> torch.Tensor:
@@ -183,7 +184,7 @@ def test_eigen_cam(package: Any, make: Any) -> None:
     linear = linearised(network, some_images())
     for entry in range(len(layers)):
         level = linear.features[entry] - linear.features[entry].mean((2, 3), keepdim=True)
-        ours = eigen_cam(Linearisation((level,), (linear.gradients[entry],), linear.intercept, linear.logit))
+        ours = eigen_cam(alone(level, linear.gradients[entry]))
         ours = ours / ours.flatten(1).abs().amax(1)[:, None, None]
         corrected = get_2d_projection_with_sign_correction(level.numpy()).astype(np.float64)
         agree(ours, corrected / np.abs(corrected).max((1, 2), keepdims=True))
@@ -208,13 +209,13 @@ def test_ablation_cam(package: Any, make: Any) -> None:
     linear = linearised(network, images)
     with torch.no_grad():
         ours = ablation_cam(network, linear)
-    for entry, (layer, centre) in enumerate(zip(layers, centres(network), strict=True)):
+    for entry, layer in enumerate(layers):
         with package.AblationCAM(model=model, target_layers=[layer], ablation_layer=Zeroing()) as cam:
             with torch.no_grad():
                 cam.activations_and_grads(images)
             features = linear.features[entry].numpy()
             expected = cam.get_cam_image(images, layer, [lambda output: output[0]] * len(images), features, None)
-        norm = activations(linear.features[entry], centre).abs().sum((2, 3)).mean(1)
+        norm = linear.activations[entry].abs().sum((2, 3)).mean(1)
         agree(ours[entry] * (norm / linear.logit)[:, None, None], expected)
 
 
@@ -239,11 +240,12 @@ def test_score_cam(package: Any, make: Any, monkeypatch: pytest.MonkeyPatch) -> 
             hooked = torch.nn.Identity()
             model = torch.nn.Sequential(hooked, _Shifted(network, gray))
             with package.ScoreCAM(model=model, target_layers=[hooked]) as cam:
-                features = linear.features[entry].numpy()
-                expected = cam.get_cam_image(image - gray, hooked, [lambda output: output[0]], features, None)
-            alone = Linearisation((linear.features[entry],), (linear.gradients[entry],), *REST)
+                activations = linear.activations[entry].numpy()
+                weights = cam.get_cam_weights(image - gray, hooked, [lambda output: output[0]], activations, None)
+            expected = np.einsum("nk,nkhw->nhw", weights, linear.features[entry].numpy())
+            shown = alone(linear.features[entry], linear.gradients[entry], activations=linear.activations[entry])
             with torch.no_grad():
-                (ours,) = score_cam(_OneLayer(network, entry), image, alone)
+                (ours,) = score_cam(_OneLayer(network, entry), image, shown)
             agree(ours, expected)
 
 

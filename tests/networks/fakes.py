@@ -35,12 +35,20 @@ class FakeBackbone(Backbone):
         return CellGrid(*shallow, stride=4.0, top=1.0, left=1.0), CellGrid(*deep, stride=12.0, top=5.0, left=5.0)
 
 
-def fake_network(seed: int = 0, *, hidden: int = 5, views: tuple[int, ...] = (0,)) -> PooledNetwork:
-    """Random weights, and a head with a random shift and scale; in evaluation mode."""
-    network = PooledNetwork(FakeBackbone(), PooledHead(FakeBackbone.channels, hidden), views=views)
+def fake_network(
+    seed: int = 0,
+    *,
+    hidden: int = 5,
+    views: tuple[int, ...] = (0,),
+    size_hw: tuple[int, int] | None = None,
+) -> PooledNetwork:
+    """Random weights and centres, and a head with a random shift and scale; in evaluation mode."""
+    head = PooledHead(FakeBackbone.channels, hidden)
+    network = PooledNetwork(FakeBackbone(), head, views=views, size_hw=size_hw)
     generator = torch.Generator().manual_seed(seed)
     for parameter in network.parameters():
         parameter.data.normal_(0, 0.5, generator=generator)
     network.head.shift.normal_(0, 1, generator=generator)
     network.head.scale.uniform_(0.5, 3, generator=generator)
+    network.centre_on([torch.randn(centre.shape, generator=generator) for centre in network.centres()])
     return network.eval()

@@ -27,8 +27,8 @@ def logit_of(network: PooledNetwork, entries: list[torch.Tensor]) -> torch.Tenso
     taps, head = len(network.backbone.taps), network.head
     total = 0
     for first in range(0, len(entries), taps):
-        centres = torch.split(head.shift[: sum(head.channels)], list(head.channels))
-        maps = [m + c[:, None, None] for m, c in zip(entries[first : first + taps], centres, strict=True)]
+        centres = network.centres()[first : first + taps]
+        maps = [m + c for m, c in zip(entries[first : first + taps], centres, strict=True)]
         x = torch.cat([m.mean((2, 3)) for m in maps] + [m.amax((2, 3)) for m in maps], dim=1)
         x = (x - head.shift) * head.scale
         y = F.linear(x, head.skip.weight, head.skip.bias)
@@ -46,9 +46,12 @@ def logit_of(network: PooledNetwork, entries: list[torch.Tensor]) -> torch.Tenso
     views=st.sampled_from(VIEWS),
     size=st.tuples(st.integers(11, 50), st.integers(11, 50)),
     channels=st.sampled_from([1, 3]),
+    sized=st.booleans(),
 )
-def test_linearises_exactly(seed: int, hidden: int, views: tuple[int, ...], size: tuple[int, int], channels: int):
-    network = fake_network(seed, hidden=hidden, views=views).double()
+def test_linearises_exactly(
+    seed: int, hidden: int, views: tuple[int, ...], size: tuple[int, int], channels: int, sized: bool
+) -> None:
+    network = fake_network(seed, hidden=hidden, views=views, size_hw=size if sized else None).double()
     images = rand(3, channels, *size, seed=seed)
     with torch.no_grad():
         direct = network(images)
@@ -67,7 +70,7 @@ def test_linearises_exactly(seed: int, hidden: int, views: tuple[int, ...], size
 
 @pytest.mark.parametrize("hidden", [0, 32])
 def test_evidence_adds_up_in_single_precision(hidden: int) -> None:
-    network = fake_network(2, hidden=hidden, views=(0, 3, 6))
+    network = fake_network(2, hidden=hidden, views=(0, 3, 6), size_hw=(90, 130))
     images = rand(8, 3, 90, 130, dtype=torch.float32)
     with torch.no_grad():
         linear = network.linearise(network.stages(images))
@@ -128,7 +131,8 @@ def test_training_gradients_equal_the_plain_descriptions() -> None:
         results = torch.autograd.grad(network(images).square().sum(), wanted)
     finally:
         torch.use_deterministic_algorithms(False)
-    expected = torch.autograd.grad(logit_of(network, list(network.stages(images))).square().sum(), wanted)
+    entries = [maps - centre for maps, centre in zip(network.stages(images), network.centres(), strict=True)]
+    expected = torch.autograd.grad(logit_of(network, entries).square().sum(), wanted)
     for result, oracle in zip(results, expected, strict=True):
         assert oracle.abs().max() > 0
         torch.testing.assert_close(result, oracle, rtol=1e-9, atol=1e-9)
@@ -148,10 +152,28 @@ def test_stages_stand_upright_under_their_names() -> None:
     assert network.stage_names == ("shallow", "deep", "shallow", "deep", "shallow", "deep")
     with torch.no_grad():
         stages = network.stages(images)
-        centre = network.head.shift[4:11, None, None]
-        expected = turn_back(network.backbone(turn(images, 1))[1], 1) - centre
+        expected = turn_back(network.backbone(turn(images, 1))[1], 1)
         torch.testing.assert_close(stages[3], expected, rtol=0, atol=0)
     assert [maps.shape[2:] for maps in stages] == [(grid.height, grid.width) for grid in network.grids((40, 31))]
+
+
+@pytest.mark.parametrize("size_hw", [None, (40, 31)])
+def test_features_are_maps_less_what_images_have_there(size_hw: tuple[int, int] | None) -> None:
+    network, images = fake_network(6, views=(0, 1), size_hw=size_hw), rand(6, 3, 40, 31, dtype=torch.float32)
+    with torch.no_grad():
+        before = network(images)
+        means = [maps.mean(dim=0) for maps in network.stages(images)]
+        network.centre_on(means)
+        linear = network.linearise(network.stages(images))
+        torch.testing.assert_close(network(images), before, rtol=0, atol=0)
+    for activations, features, mean in zip(linear.activations, linear.features, means, strict=True):
+        wanted = mean if size_hw else mean.mean(dim=(1, 2), keepdim=True)
+        torch.testing.assert_close(features, activations - wanted, rtol=0, atol=2e-3)
+        over = (0,) if size_hw else (0, 2, 3)
+        assert features.mean(dim=over).abs().max() < 2e-3 < activations.mean(dim=over).abs().max()
+    if size_hw:
+        with pytest.raises(RuntimeError, match="size"):
+            network.centre_on([mean[:, 1:] for mean in means])
 
 
 def test_every_entrys_cells_lie_where_they_look() -> None:

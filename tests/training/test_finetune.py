@@ -15,16 +15,17 @@ from whycam.data.cache import PixelCache, open_pixels
 from whycam.data.samples import open_dataset
 from whycam.data.split import split_samples
 from whycam.errors import DataError, OptionError, RunError
-from whycam.features import Maps
+from whycam.features import Features, Maps
 from whycam.fitting.fit import fit
-from whycam.fitting.plan import Fitted, plan
+from whycam.fitting.held_out import keep_out
+from whycam.fitting.plan import Fitted, plan, training_samples
 from whycam.networks.backbone import build_backbone
 from whycam.networks.device import as_input
 from whycam.networks.pooled import PooledNetwork
-from whycam.networks.views import turn
+from whycam.networks.views import turn, turn_back
 from whycam.progress import SILENT
 from whycam.training.checkpoint import load_checkpoint
-from whycam.training.recipe import FINETUNE, HeadSettings, choose_recipe
+from whycam.training.recipe import CENTRED_ON, FINETUNE, HeadSettings, choose_recipe
 from whycam.types import Dataset, EpochRecord
 
 RECIPE = replace(FINETUNE, size_hw=(64, 64), symmetry="flip", epochs=3, head=HeadSettings(epochs=4, folds=2))
@@ -66,6 +67,37 @@ def test_evidence_adds_up_and_loss_falls(data: tuple[Dataset, PixelCache], fitte
     assert [record.epoch for record in run_folder.read_history(folder)] == [1, 2, 3]
     assert not result.card.interrupted
     assert (result.card.recipe, result.card.epochs_done, result.card.epochs_planned) == ("finetune", 3, 3)
+
+
+def test_its_maps_are_centred_on_normal_images_it_was_trained_on(
+    data: tuple[Dataset, PixelCache], fitted: tuple[Path, Fitted]
+) -> None:
+    network = fitted[1].network
+    assert isinstance(network, PooledNetwork)
+    train, _ = keep_out(training_samples(*data), data[1], RECIPE.validation_share, seed=0)
+    normal = [sample for sample in train if not sample.anomalous]
+    assert 10 < len(normal) <= CENTRED_ON
+    with torch.no_grad():
+        stages = network.stages(as_input(data[1].read(data[1].rows(normal)), torch.device("cpu")))
+    assert len(stages) == len(network.centres()) == 6
+    for centre, maps in zip(network.centres(), stages, strict=True):
+        assert centre.shape == maps.shape[1:]
+        torch.testing.assert_close(centre.float(), maps.mean(dim=0), rtol=2e-3, atol=2e-3)
+
+
+def test_mean_maps_are_computed_once(data: tuple[Dataset, PixelCache], monkeypatch: pytest.MonkeyPatch) -> None:
+    backbone = build_backbone(RECIPE.backbone, ("block4", "depthwise8"), pretrained=True)
+    rows, views = np.array([5, 1, 2]), (0, 3)
+    found = Features(backbone, data[1], device=torch.device("cpu")).mean_maps(views, rows)
+    with torch.no_grad():
+        images = as_input(data[1].read(rows), torch.device("cpu"))
+        expected = [turn_back(maps, view).mean(dim=0) for view in views for maps in backbone(turn(images, view))]
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+    again = Features(backbone, data[1], device=torch.device("cpu"))
+    monkeypatch.setattr(again, "_maps", None)
+    torch.testing.assert_close(again.mean_maps(views, rows), found, rtol=0, atol=0)
+    with pytest.raises(TypeError):  # other images
+        again.mean_maps(views, rows[:2])
 
 
 def test_the_backbone_is_tuned_beyond_the_cut_alone(fitted: tuple[Path, Fitted]) -> None:

@@ -12,7 +12,7 @@ from whycam.audits.audit import MOST_IMAGES
 from whycam.explain.methods import SLOW, Method
 from whycam.speeds import Speeds
 from whycam.training.head import n_steps
-from whycam.training.recipe import ClassicRecipe, DefaultRecipe, FinetuneRecipe, Recipe, Symmetry
+from whycam.training.recipe import CENTRED_ON, ClassicRecipe, DefaultRecipe, FinetuneRecipe, Recipe, Symmetry
 
 HEATED, HEATED_SLOW = (32, 64), (4, 36)
 """Images that are explained, at most: training images for the colour scale, and test images for the report."""
@@ -110,6 +110,11 @@ def seconds_of_novelty(job: Job, speeds: Speeds) -> float:
     return _NEIGHBOURHOODS * (drawn**3 * speeds.eigen + products * speeds.product)
 
 
+def seconds_of_centres(job: Job, *, views: int, side: int, speeds: Speeds) -> float:
+    """Maps of a few normal training images, which heatmaps are compared with."""
+    return min(CENTRED_ON, job.n_train) * views * speeds.pooled[side]
+
+
 def seconds_after(job: Job, *, views: int, side: int, speeds: Speeds, cached: bool) -> float:
     """Scores, colour scale, metrics and report; features of training images may be `cached` from the training."""
     scored = job.n_test if cached else job.n_test + job.n_train
@@ -131,12 +136,13 @@ def cost(job: Job, recipe: Recipe, speeds: Speeds) -> tuple[float, float]:
     if isinstance(recipe, DefaultRecipe):
         views = views_compared(recipe.symmetry, recipe.views)[1]
         after = seconds_after(job, views=views, side=side, speeds=speeds, cached=True) + seconds_of_novelty(job, speeds)
+        after += seconds_of_centres(job, views=views, side=side, speeds=speeds)
         return seconds_before(job, speeds) + seconds_of_default(job, recipe, speeds), after
     if isinstance(recipe, FinetuneRecipe):
         views = views_compared(recipe.symmetry, recipe.views)[1]
         after = seconds_after(job, views=views, side=side, speeds=speeds, cached=False)
         # Novelty looks at features of the new network, which scores have left on disk.
-        after += seconds_of_novelty(job, speeds)
+        after += seconds_of_novelty(job, speeds) + seconds_of_centres(job, views=views, side=side, speeds=speeds)
         return seconds_before(job, speeds) + seconds_of_finetune(job, recipe, speeds), after
     after = seconds_after(job, views=1, side=side, speeds=speeds, cached=False)
     return seconds_before(job, speeds) + seconds_of_steps(job, recipe, speeds), after

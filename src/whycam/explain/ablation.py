@@ -10,7 +10,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from whycam.explain.cam import activations, centres
 from whycam.networks.heads import PooledHead, pool
 from whycam.networks.network import Linearisation, Network
 from whycam.networks.pooled import PooledNetwork
@@ -20,9 +19,9 @@ def ablation_cam(network: Network, linearisation: Linearisation) -> tuple[Tensor
     """Ablation-CAM (Desai and Ramaswamy 2020, doi 10.1109/WACV45572.2020.9093360), of each entry.
 
     ``w_k = (y - y_k) / norm;  map = sum_k w_k A_k``, with y_k the logit where channel k of this entry alone is 0 in all
-    cells: silent, as the layer gives it. As in Grad-CAM++ the weights are those of the activations as the layer gives
-    them, for only there does a positive drop mean that more of the channel raises the logit; what is shown are the maps
-    as the network explains them (see `whycam.explain.cam`).
+    cells: silent, as the layer gives it. As in Grad-CAM++ the weights are those of the activations, for only there does
+    a positive drop mean that more of the channel raises the logit; what is shown are the features (see
+    `whycam.explain.cam`).
 
     The paper's slope has the norm of A_k below the line, then y in its stead for all channels. A logit may be 0 or
     negative, where dividing by it makes no sense or turns the map over. So it is the entry's norm here: the L1 norms of
@@ -40,17 +39,17 @@ def ablation_cam(network: Network, linearisation: Linearisation) -> tuple[Tensor
         drops = _pooled_drops(network, linearisation)
     else:
         drops = tuple(_drops(network, linearisation, entry) for entry in range(len(linearisation.features)))
-    return tuple(map(_weighted, linearisation.features, drops, centres(network)))
+    return tuple(map(_weighted, linearisation.activations, linearisation.features, drops))
 
 
-def _weighted(features: Tensor, drops: Tensor, centre: Tensor | None) -> Tensor:
-    norm = activations(features, centre).abs().sum(dim=(2, 3)).mean(dim=1).clamp(min=torch.finfo(features.dtype).tiny)
+def _weighted(activations: Tensor, features: Tensor, drops: Tensor) -> Tensor:
+    norm = activations.abs().sum(dim=(2, 3)).mean(dim=1).clamp(min=torch.finfo(features.dtype).tiny)
     return ((drops / norm[:, None])[..., None, None] * features).sum(dim=1)
 
 
 def _drops(network: Network, linearisation: Linearisation, entry: int) -> Tensor:
     """y - y_k for each channel of one entry, (N, K), by as many passes of the head."""
-    stages = list(linearisation.features)
+    stages = list(linearisation.activations)
     maps = stages[entry]
     drops = []
     for channel in range(maps.shape[1]):
@@ -63,7 +62,7 @@ def _drops(network: Network, linearisation: Linearisation, entry: int) -> Tensor
 def _pooled_drops(network: PooledNetwork, linearisation: Linearisation) -> tuple[Tensor, ...]:
     """y - y_k for each entry, (N, K)."""
     head, views = network.head, len(network.views)
-    pooled = [pool(activations(*both)) for both in zip(linearisation.features, centres(network), strict=True)]
+    pooled = [pool(maps) for maps in linearisation.activations]
     taps = len(pooled) // views
     drops: list[Tensor] = []
     for first in range(0, len(pooled), taps):

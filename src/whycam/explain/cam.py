@@ -1,11 +1,11 @@
 """Relatives of Grad-CAM in closed form: other weights on the same feature maps and gradients, at almost no cost.
 
 Every function gives the map of one of the network's entries before the ReLU, so that entries can be merged as those of
-Grad-CAM are. Where a network explains its maps less each channel's mean (`PooledNetwork`), two things must not be mixed
-up: *what is shown* are the maps less their means, as in Grad-CAM, for what an average cell does is no reason for a
-verdict; but the *weights* of Grad-CAM++ and XGrad-CAM divide by sums of activations, which their papers take to be
-rectified. For maps less their means such sums pass through zero and the weights would mean nothing, so these two (and
-`ablation_cam`) take the weights from the activations as the layer gives them; `centre` is what was taken off.
+Grad-CAM are. Where a network explains its maps less what normal images have there (`PooledNetwork`), two things must
+not be mixed up: *what is shown* are the features, maps less their centres, as in Grad-CAM; but the *weights* of
+Grad-CAM++ and XGrad-CAM divide by sums of activations, which their papers take to be rectified. For features such sums
+pass through zero and the weights would mean nothing, so these two (and `ablation_cam`) take the weights from the
+activations.
 """
 
 from __future__ import annotations
@@ -14,25 +14,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from whycam.networks.network import Linearisation, Network
-from whycam.networks.pooled import PooledNetwork
+from whycam.networks.network import Linearisation
 
 _CELLS = (2, 3)
 
 
-def centres(network: Network) -> tuple[Tensor | None, ...]:
-    """For each entry what was taken off its maps, (K,); None where they are as the layer gives them."""
-    if not isinstance(network, PooledNetwork):
-        return (None,) * len(network.stage_names)
-    return network.centres() * len(network.views)
-
-
-def activations(features: Tensor, centre: Tensor | None) -> Tensor:
-    """Maps (N, K, h, w) as the layer gives them: with what was taken off put back."""
-    return features if centre is None else features + centre[:, None, None]
-
-
-def grad_cam_plus_plus(linearisation: Linearisation, entry: int = -1, *, centre: Tensor | None = None) -> Tensor:
+def grad_cam_plus_plus(linearisation: Linearisation, entry: int = -1) -> Tensor:
     """Grad-CAM++ (Chattopadhay et al. 2018, arXiv 1710.11063, equation 19) of Y = exp(logit).
 
     The logit is piecewise linear, so the derivatives of Y are powers of ``g = dy/dA`` and with S_k = sum_ij A_kij
@@ -46,18 +33,17 @@ def grad_cam_plus_plus(linearisation: Linearisation, entry: int = -1, *, centre:
     Args:
         linearisation: of N images.
         entry: which of the network's feature maps.
-        centre: (K,), what was taken off these maps; the weights are those of the maps with it.
 
     Returns:
         (N, h, w); >= 0 where nothing was taken off rectified maps. In logit units, but no share of the logit.
     """
     features, rising = linearisation.features[entry], F.relu(linearisation.gradients[entry])
-    total = F.relu(activations(features, centre).sum(dim=_CELLS, keepdim=True))
+    total = F.relu(linearisation.activations[entry].sum(dim=_CELLS, keepdim=True))
     weights = (rising / (2 + total * rising)).mean(dim=_CELLS, keepdim=True)
     return (weights * features).sum(dim=1)
 
 
-def xgrad_cam(linearisation: Linearisation, entry: int = -1, *, centre: Tensor | None = None) -> Tensor:
+def xgrad_cam(linearisation: Linearisation, entry: int = -1) -> Tensor:
     """XGrad-CAM (Fu et al. 2020, arXiv 2008.02312): gradients averaged with the activations as weights.
 
     ``w_k = sum_ij g_kij A_kij / sum_ij A_kij``, 0 where the channel is silent; signed, in logit units.
@@ -72,7 +58,7 @@ def xgrad_cam(linearisation: Linearisation, entry: int = -1, *, centre: Tensor |
         (N, h, w), signed.
     """
     features, gradients = linearisation.features[entry], linearisation.gradients[entry]
-    size = activations(features, centre).abs()
+    size = linearisation.activations[entry].abs()
     total = size.sum(dim=_CELLS, keepdim=True)
     weights = (gradients * size).sum(dim=_CELLS, keepdim=True) / torch.where(total > 0, total, 1)
     return (weights * features).sum(dim=1)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from whycam.card import CellGrid
 from whycam.explain.ablation import ablation_cam
-from whycam.explain.cam import centres, eigen_cam, grad_cam_plus_plus, layer_cam, xgrad_cam
+from whycam.explain.cam import eigen_cam, grad_cam_plus_plus, layer_cam, xgrad_cam
 from whycam.explain.maps import evidence, weighted_activation
 from whycam.explain.methods import Method
 from whycam.explain.perturbing import occlusion, score_cam
@@ -89,7 +89,7 @@ def explain(
         linear = network.linearise(network.stages(images))
         plain = None
         if isinstance(network, PooledNetwork) and 0 in network.views:
-            plain = _array(network.pooled_of_stages(linear.features))
+            plain = _array(network.pooled_of_stages(linear.activations))
         names, grids = network.stage_names, network.grids(size_hw)
         terms = [_array(term) for term in _terms(method, network, images, linear, progress)]
         parts = [_array(evidence(linear, entry)) for entry in range(len(names))]
@@ -141,9 +141,9 @@ def _terms(
         case "grad-cam" | "occlusion":
             return [weighted_activation(linear, entry) for entry in entries]
         case "grad-cam++":
-            return [grad_cam_plus_plus(linear, n, centre=c) for n, c in enumerate(centres(network))]
+            return [grad_cam_plus_plus(linear, entry) for entry in entries]
         case "xgrad-cam":
-            return [xgrad_cam(linear, n, centre=c) for n, c in enumerate(centres(network))]
+            return [xgrad_cam(linear, entry) for entry in entries]
         case "hires-cam":
             return [evidence(linear, entry) for entry in entries]
         case "layer-cam":

@@ -31,9 +31,9 @@ def score_cam(
 ) -> tuple[Tensor, ...]:
     """Score-CAM (Wang et al. 2020, arXiv 1910.01279, definition 3 and algorithm 1), of each entry.
 
-    ``w = softmax_k(y(X o H_k));  map = sum_k w_k A_k``, with H_k channel k placed on the pixels and brought to [0, 1]
-    by its own minimum and maximum, and X o H_k the image blended with its mean colour where H_k is below 1 (the
-    paper's baseline; its logit would cancel in the softmax).
+    ``w = softmax_k(y(X o H_k));  map = sum_k w_k A_k``, with H_k channel k's activations placed on the pixels and
+    brought to [0, 1] by their own minimum and maximum, and X o H_k the image blended with its mean colour where H_k is
+    below 1 (the paper's baseline; its logit would cancel in the softmax).
 
     - Only the first view's maps mask the image; the other views have maps of 0. Their logits count all the same.
     - Only the `SCORE_CAM_CHANNELS` channels of a layer with the largest variance over the cells take part (the idea of
@@ -61,14 +61,15 @@ def score_cam(
         for number, image in enumerate(images):
             chosen = []
             for entry, count in zip(shown, channels, strict=True):
-                features = linearisation.features[entry][number]
-                chosen.append(features[features.flatten(1).var(dim=1, correction=0).topk(count).indices])
-            masks = torch.cat([_masks(own, grids[entry], size_hw) for own, entry in zip(chosen, shown, strict=True)])
+                spread = linearisation.activations[entry][number].flatten(1).var(dim=1, correction=0)
+                chosen.append(spread.topk(count).indices)
+            hiding = [linearisation.activations[entry][number][own] for own, entry in zip(chosen, shown, strict=True)]
+            masks = torch.cat([_masks(own, grids[entry], size_hw) for own, entry in zip(hiding, shown, strict=True)])
             blank = _mean_colour(image)
             copies = (torch.lerp(blank, image, masks[some]) for some in _slices(len(masks)))
             weights = torch.split(torch.softmax(_logits(network, copies, bar), dim=0), channels)
             for entry, own, weight in zip(shown, chosen, weights, strict=True):
-                maps[entry][number] = (weight[:, None, None] * own).sum(dim=0)
+                maps[entry][number] = (weight[:, None, None] * linearisation.features[entry][number][own]).sum(dim=0)
     return tuple(maps)
 
 

@@ -31,8 +31,9 @@ def cascade(network: Network, images: Tensor, *, seed: int) -> Iterator[str]:
 
     Weights are drawn anew (He et al. 2015, arXiv 1502.01852: normal with variance 2 / fan-in), biases are 0, norms
     the identity. What training takes from the images rather than learns is taken from `images` again: statistics of
-    batch norms, and mean and spread of pooled features. Without them signals of a deep network would die out, and the
-    map would change for a reason that has nothing to do with what was learned. Layers that still know keep theirs.
+    batch norms, mean and spread of pooled features, and mean maps. Without them signals of a deep network would die
+    out, and the map would change for a reason that has nothing to do with what was learned. Layers that still know keep
+    theirs.
 
     Args:
         network: a copy that nobody else uses; frozen and fit for explaining whenever a name is yielded.
@@ -120,7 +121,7 @@ def _forget(module: nn.Module, generator: torch.Generator) -> None:
 
 
 def _take_statistics(network: PooledNetwork, norms: Sequence[_BatchNorm], images: Tensor) -> None:
-    """The batch norms' statistics, then mean and spread of what the head is given, as a training would find them."""
+    """The batch norms' statistics, mean and spread of what the head is given, and centres, as a training finds them."""
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
@@ -130,6 +131,7 @@ def _take_statistics(network: PooledNetwork, norms: Sequence[_BatchNorm], images
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     network.freeze()
+    network.centre_on([maps.mean(dim=0) for maps in network.stages(images)])
     pooled = network.pooled(images).flatten(0, 1)
     spread = pooled.std(dim=0)
     network.head.shift.copy_(pooled.mean(dim=0))

@@ -19,6 +19,7 @@ from whycam.data.cache import PixelCache
 from whycam.data.parallel import in_order
 from whycam.evaluation.held_out import HeldOut
 from whycam.features import Features
+from whycam.fitting.centres import centre
 from whycam.fitting.choices import auroc_sentence, calibration_sentence, few_sentence, torn_sentence, views_sentence
 from whycam.fitting.held_out import scored, units_of
 from whycam.fitting.plan import Fitted, cpu_threads, training_samples
@@ -56,9 +57,12 @@ def fit_default(
     start = time.perf_counter()
     backbone = build_backbone(recipe.backbone, recipe.taps, pretrained=True)
     features = Features(backbone, pixels, device=torch.device(planned.device))
-    learned = learn(features, training_samples(dataset, pixels), pixels, recipe, planned=planned, progress=progress)
+    samples = training_samples(dataset, pixels)
+    learned = learn(features, samples, pixels, recipe, planned=planned, progress=progress)
     calibration = learned.calibration
     head = assemble(learned.parts, calibration.slopes, calibration.intercept, learned.subspace, backbone.channels)
+    network = PooledNetwork(backbone, head, views=learned.views, size_hw=pixels.size_hw)
+    centre(network, features, samples, pixels, seed=planned.seed, progress=progress)
     run_folder.write_history(folder, learned.history)
     card = TrainingCard(
         recipe=recipe.name,
@@ -75,7 +79,7 @@ def fit_default(
         interrupted=False,
         choices=learned.choices,
     )
-    return Fitted(PooledNetwork(backbone, head, views=learned.views), learned.history, card, learned.held_out)
+    return Fitted(network, learned.history, card, learned.held_out)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from whycam import run_folder
 from whycam.card import TrainingCard
 from whycam.data.cache import PixelCache
 from whycam.features import Features, Maps
+from whycam.fitting.centres import centre
 from whycam.fitting.choices import time_sentence, validation_sentences, weights_sentence
 from whycam.fitting.default import learn
 from whycam.fitting.held_out import KEPT_OUT, keep_out, scored, units_of
@@ -61,7 +62,7 @@ def fit_finetune(
     features = Features(backbone, pixels, device=device)
     learned = learn(features, train, pixels, recipe, planned=planned, progress=progress)
     classes = assemble(learned.parts[:1], (1.0,), 0.0, learned.subspace, backbone.channels)
-    network = PooledNetwork(backbone, classes, views=learned.views).to(device)
+    network = PooledNetwork(backbone, classes, views=learned.views, size_hw=pixels.size_hw).to(device)
     maps = Maps(build_backbone(recipe.backbone, (recipe.cut,), pretrained=True), pixels, device=device)
     symmetry = recipe.symmetry
     if symmetry == "auto":
@@ -89,6 +90,8 @@ def fit_finetune(
         tuner.settle(best)
     chosen = choices[best]
     network.head.rescale(chosen.calibration.slopes[0], chosen.calibration.intercept)
+    trained = Features(network.backbone, pixels, device=device)
+    centre(network, trained, train, pixels, seed=planned.seed, progress=progress)
     card = TrainingCard(
         recipe=recipe.name,
         seed=planned.seed,

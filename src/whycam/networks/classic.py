@@ -77,7 +77,7 @@ class ClassicNetwork(Network):
         logit, gradient, intercept = self.head.linearise(pooled.flatten(1))
         height, width = features.shape[2:]
         gradients = pull_back_max_pool(gradient.reshape(pooled.shape), routes, (height, width))
-        return Linearisation((features,), (gradients,), intercept, logit)
+        return Linearisation((features,), (features,), (gradients,), intercept, logit)
 
     def grids(self, size_hw: tuple[int, int]) -> tuple[CellGrid, ...]:
         """Cells 4 pixels apart, the first centred on pixel 8.5: the middle of its receptive field."""

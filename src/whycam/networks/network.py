@@ -22,12 +22,15 @@ class Linearisation:
     2011.08891, section 3, has the proof for one linear layer; the masks of ReLU and max extend it to all of them).
     """
 
+    activations: tuple[Tensor, ...]
+    """For each entry (N, K, h, w): the maps as the layer gives them."""
     features: tuple[Tensor, ...]
-    """For each entry (N, K, h, w): the feature maps A."""
+    """For each entry (N, K, h, w): the feature maps A that are explained, activations less what the network takes off
+    them, which is the same for every image."""
     gradients: tuple[Tensor, ...]
     """For each entry (N, K, h, w): dy/dA, in closed form."""
     intercept: Tensor
-    """(N,): what the logit would be with all feature maps at zero and the head's masks as they are."""
+    """(N,): what the logit would be with all features at zero and the head's masks as they are."""
     logit: Tensor
     """(N,)."""
 
@@ -54,7 +57,7 @@ class Network(nn.Module, ABC):
 
     @abstractmethod
     def stages(self, images: Tensor) -> tuple[Tensor, ...]:
-        """The feature maps of `images`.
+        """The feature maps of `images`, as the layers give them.
 
         Args:
             images: (N, 3, H, W), or (N, 1, H, W) where all are grey, in the network's value range.

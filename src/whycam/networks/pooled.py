@@ -19,13 +19,25 @@ from whycam.networks.views import turn, turn_back, turned_grid
 class PooledNetwork(Network):
     """The logit is the mean over the views of what the head makes of the backbone's pooled maps of that view.
 
-    The entries of `stages` are the first view's layers, then the second view's, and so on.
+    The entries of `stages` are the first view's layers, then the second view's, and so on. What is explained are these
+    maps less their `centres`: less what normal images have in each cell, which is no reason for a verdict. Layers show
+    every image's borders and corners as something special, where their kernels see padding; without it, so do heatmaps.
     """
 
     score: ClassVar[Literal["linear", "probability"]] = "probability"
 
-    def __init__(self, backbone: Backbone, head: PooledHead, *, views: tuple[int, ...] = (0,)) -> None:
-        """`views` are numbers of `views.turn`; ValueError without any, or where the head is for other channels."""
+    def __init__(
+        self,
+        backbone: Backbone,
+        head: PooledHead,
+        *,
+        views: tuple[int, ...] = (0,),
+        size_hw: tuple[int, int] | None = None,
+    ) -> None:
+        """`views` are numbers of `views.turn`; ValueError without any, or where the head is for other channels.
+
+        With `size_hw` images are always of that size, and each cell can have a centre of its own (see `centre_on`).
+        """
         super().__init__()
         if not views:
             raise ValueError("`views` must name at least one view.")
@@ -35,6 +47,12 @@ class PooledNetwork(Network):
         self.head = head
         self.views = views
         self._engine: Engine | None = None
+        shapes = [(1, 1)] * len(self.stage_names)
+        if size_hw is not None:
+            shapes = [(grid.height, grid.width) for grid in self.grids(size_hw)]
+        for entry, (channels, shape) in enumerate(zip(backbone.channels * len(views), shapes, strict=True)):
+            # Half as large on disk. Whatever is taken off, evidence and intercept add up to the logit.
+            self.register_buffer(_centre(entry), torch.zeros(channels, *shape, dtype=torch.float16))
 
     @property
     def card(self) -> PooledCard:
@@ -63,33 +81,27 @@ class PooledNetwork(Network):
         return self.backbone.taps * len(self.views)
 
     def stages(self, images: Tensor) -> tuple[Tensor, ...]:
-        """The maps of each view's layers, (N, K, h, w), turned back to the orientation of the images.
-
-        Less each channel's mean over the training images: what an average cell does is no reason for a verdict, and
-        it would hide in every map what is special to the image.
-        """
-        centres = self.centres()
-        return tuple(
-            turn_back(maps, view) - centre[:, None, None]
-            for view in self.views
-            for maps, centre in zip(self._maps(turn(images, view)), centres, strict=True)
-        )
+        """The maps of each view's layers, (N, K, h, w), turned back to the orientation of the images."""
+        return tuple(turn_back(maps, view) for view in self.views for maps in self._maps(turn(images, view)))
 
     def linearise(self, stages: Sequence[Tensor]) -> Linearisation:
         """The logit with its gradient and intercept in closed form; see `Linearisation`."""
         taps, views = len(self.backbone.taps), len(self.views)
         pooled = [pool(maps) for maps in stages]
         rows = [_row(pooled[first : first + taps]) for first in range(0, len(pooled), taps)]
-        # The head is for maps with their means in; in terms of maps without them, its intercept is another.
-        centre = torch.cat(self.centres()).repeat(2)
-        logit, gradient, intercept = self.head.linearise_pooled(torch.cat(rows) + centre)
-        intercept = intercept + (gradient * centre).sum(dim=1)
+        logit, gradient, intercept = self.head.linearise_pooled(torch.cat(rows))
         slopes = [slope for row in (gradient / views).chunk(views) for slope in self._layers(row)]
-        gradients = (
-            pull_back(mean, maximum, routes, (maps.shape[2], maps.shape[3]))
-            for (mean, maximum), (_, _, routes), maps in zip(slopes, pooled, stages, strict=True)
-        )
-        return Linearisation(tuple(stages), tuple(gradients), _mean(intercept, views), _mean(logit, views))
+        centres = self.centres()
+        features, gradients, taken = [], [], torch.zeros_like(logit[: len(logit) // views])
+        for (mean, maximum), (_, _, routes), maps, centre in zip(slopes, pooled, stages, centres, strict=True):
+            features.append(maps - centre)
+            gradients.append(pull_back(mean, maximum, routes, (maps.shape[2], maps.shape[3])))
+            # Gradient times centre, summed over channels and cells: in terms of the features the intercept has it too.
+            there = centre.to(maps.dtype).expand(maps.shape[1:]).flatten(1)
+            at_maxima = there.expand(len(maps), -1, -1).gather(2, routes[..., None])[..., 0]
+            taken = taken + (mean * there.mean(dim=1) + maximum * at_maxima).sum(dim=1)
+        intercept = _mean(intercept, views) + taken
+        return Linearisation(tuple(stages), tuple(features), tuple(gradients), intercept, _mean(logit, views))
 
     def grids(self, size_hw: tuple[int, int]) -> tuple[CellGrid, ...]:
         """Where the cells of each entry lie on the image, whichever way it was turned for the backbone."""
@@ -114,13 +126,19 @@ class PooledNetwork(Network):
     def pooled_of_stages(self, stages: Sequence[Tensor]) -> Tensor:
         """What `pooled` gives of the image as it is, (N, D), from what `stages` gives: at hardly any cost."""
         first = self.views.index(0) * len(self.backbone.taps)
-        row = _row([_values(maps) for maps in stages[first : first + len(self.backbone.taps)]])
-        return row + torch.cat(self.centres()).repeat(2)
+        return _row([_values(maps) for maps in stages[first : first + len(self.backbone.taps)]])
 
     def centres(self) -> tuple[Tensor, ...]:
-        """For each layer the mean (K,) of every channel over the training images, which `stages` takes off."""
-        half = len(self.head.shift) // 2
-        return torch.split(self.head.shift[:half], list(self.backbone.channels))
+        """For each entry what is taken off its maps, (K, h, w) or (K, 1, 1); 0 before `centre_on`."""
+        return tuple(self.get_buffer(_centre(entry)) for entry in range(len(self.stage_names)))
+
+    def centre_on(self, means: Sequence[Tensor]) -> None:
+        """Take off the maps of each entry, from now on, its mean maps (K, h, w) over some images of the network's size.
+
+        A network that was made for no size has one centre a channel, the mean over the cells.
+        """
+        for centre, mean in zip(self.centres(), means, strict=True):
+            centre.copy_(mean.mean(dim=(1, 2), keepdim=True) if centre.shape[1:] == (1, 1) else mean)
 
     def scores_of_pooled(self, pooled: Tensor) -> Tensor:
         """The scores (N,) that belong to pooled features (V, N, D)."""
@@ -148,6 +166,10 @@ class PooledNetwork(Network):
         parts = torch.split(row, list(self.backbone.channels) * 2, dim=1)
         half = len(parts) // 2
         return list(zip(parts[:half], parts[half:], strict=True))
+
+
+def _centre(entry: int) -> str:
+    return f"centre{entry}"
 
 
 def _values(maps: Tensor) -> tuple[Tensor, Tensor]:

@@ -158,6 +158,8 @@ CLASSIC = ClassicRecipe(
     epsilon=1e-7,
     loss="mean absolute error",
 )
+CENTRED_ON = 64
+"""Heatmaps of the recipes below show what differs from the mean of at most so many normal training images."""
 DEFAULT = DefaultRecipe()
 FINETUNE = FinetuneRecipe()
 

@@ -1,0 +1,37 @@
+"""What normal images have in each cell of the network's maps, so that heatmaps show what is special to an image."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from whycam.data.cache import PixelCache
+from whycam.features import Features
+from whycam.networks.pooled import PooledNetwork
+from whycam.progress import Progress
+from whycam.training.recipe import CENTRED_ON
+from whycam.types import Sample
+
+
+def centre(
+    network: PooledNetwork,
+    features: Features,
+    samples: list[Sample],
+    pixels: PixelCache,
+    *,
+    seed: int,
+    progress: Progress,
+) -> None:
+    """Centre the network's maps on some of its normal training images, or on any where all are anomalous.
+
+    Args:
+        network: made for images of this size.
+        features: of the network's backbone as it is now.
+        samples: training images.
+        pixels: theirs.
+        seed: of the draw.
+        progress: hears of every image.
+    """
+    normal = [sample for sample in samples if not sample.anomalous] or samples
+    drawn = np.random.default_rng(seed).permutation(len(normal))[:CENTRED_ON]
+    rows = pixels.rows([normal[index] for index in drawn])
+    network.centre_on(features.mean_maps(network.views, rows, progress=progress))
