@@ -146,33 +146,34 @@ class Features(_Stored):
         """
         digest = hashlib.sha256("\n".join(self._digests[rows].tolist()).encode()).hexdigest()
         means = []
-        with progress.bar("computing mean maps", len(rows) * len(views)) as bar:
-            for view in views:
-                shapes = [
-                    (channels, grid.height, grid.width)
-                    for channels, grid in zip(self._backbone.channels, self._grids(view), strict=True)
-                ]
-                sizes = [int(np.prod(shape)) for shape in shapes]
-                cache = open_features(self._key(view, "mean maps"), sum(sizes))
-                if cache.missing([digest]):
-                    total = np.zeros(sum(sizes))
-                    for first in range(0, len(rows), _BATCH):
-                        batch = rows[first : first + _BATCH]
-                        total += self._sum_of_maps(batch, view)
-                        bar.advance(len(batch))
-                    cache.add([digest], (total / len(rows)).astype(np.float32)[None])
-                parts = torch.split(torch.from_numpy(cache.read([digest])[0]), sizes)
-                means += [turn_back(part.view(shape), view) for part, shape in zip(parts, shapes, strict=True)]
+        for view in views:
+            shapes = [
+                (channels, grid.height, grid.width)
+                for channels, grid in zip(self._backbone.channels, self._grids(view), strict=True)
+            ]
+            sizes = [int(np.prod(shape)) for shape in shapes]
+            cache = open_features(self._key(view, "mean maps"), sum(sizes))
+            if cache.missing([digest]):
+                cache.add([digest], self._mean_map(rows, view, progress)[None])
+            parts = torch.split(torch.from_numpy(cache.read([digest])[0]), sizes)
+            means += [turn_back(part.view(shape), view) for part, shape in zip(parts, shapes, strict=True)]
         return means
 
     def _grids(self, view: int) -> tuple[CellGrid, ...]:
         height, width = self._pixels.size_hw
         return self._backbone.grids((width, height) if view % 2 else (height, width))
 
-    def _sum_of_maps(self, rows: Rows, view: int) -> Floats:
-        with torch.no_grad():
-            maps = self._maps(turn(as_input(self._pixels.read(rows), self._device), view))
-        return np.concatenate([layer.double().sum(dim=0).flatten().cpu().numpy() for layer in maps])
+    def _mean_map(self, rows: Rows, view: int, progress: Progress) -> Floats:
+        """All layers' mean maps one after another, float32."""
+        total: Floats = np.zeros(())
+        with progress.bar(f"computing mean maps, image {NAMES[view]}", len(rows)) as bar:
+            for first in range(0, len(rows), _BATCH):
+                batch = rows[first : first + _BATCH]
+                with torch.no_grad():
+                    maps = self._maps(turn(as_input(self._pixels.read(batch), self._device), view))
+                total = total + np.concatenate([m.double().sum(dim=0).flatten().cpu().numpy() for m in maps])
+                bar.advance(len(batch))
+        return (total / len(rows)).astype(np.float32)
 
 
 class Maps(_Stored):

@@ -176,6 +176,16 @@ def test_features_are_maps_less_what_images_have_there(size_hw: tuple[int, int] 
             network.centre_on([mean[:, 1:] for mean in means])
 
 
+def test_means_beyond_half_precision_leave_explanations_finite() -> None:
+    network, images = fake_network(6, size_hw=(40, 31)), rand(2, 3, 40, 31, dtype=torch.float32)
+    with torch.no_grad():
+        stages = network.stages(images)
+        network.centre_on([maps.mean(dim=0) + 1e6 for maps in stages])
+        linear = network.linearise(stages)
+    assert linear.intercept.isfinite().all()
+    assert all(maps.isfinite().all() for maps in linear.features)
+
+
 def test_every_entrys_cells_lie_where_they_look() -> None:
     # Kernels of ones see a small spot from exactly the cells whose receptive field it is in; these surround it.
     views = tuple(range(8))

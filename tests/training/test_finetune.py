@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,8 +17,9 @@ from whycam.data.samples import open_dataset
 from whycam.data.split import split_samples
 from whycam.errors import DataError, OptionError, RunError
 from whycam.features import Features, Maps
+from whycam.fitting import centres
 from whycam.fitting.fit import fit
-from whycam.fitting.held_out import keep_out
+from whycam.fitting.held_out import keep_out, mean_and_error
 from whycam.fitting.plan import Fitted, plan, training_samples
 from whycam.networks.backbone import build_backbone
 from whycam.networks.device import as_input
@@ -25,10 +27,13 @@ from whycam.networks.pooled import PooledNetwork
 from whycam.networks.views import turn, turn_back
 from whycam.progress import SILENT
 from whycam.training.checkpoint import load_checkpoint
-from whycam.training.recipe import CENTRED_ON, FINETUNE, HeadSettings, choose_recipe
+from whycam.training.recipe import CENTRED_ON, DEFAULT, FINETUNE, HeadSettings, choose_recipe
 from whycam.types import Dataset, EpochRecord
 
-RECIPE = replace(FINETUNE, size_hw=(64, 64), symmetry="flip", epochs=3, head=HeadSettings(epochs=4, folds=2))
+ALWAYS, NEVER = -1e9, 1e9
+RECIPE = replace(
+    FINETUNE, size_hw=(64, 64), symmetry="flip", epochs=3, head=HeadSettings(epochs=4, folds=2), clear=ALWAYS
+)
 
 
 @pytest.fixture(scope="module")
@@ -85,15 +90,31 @@ def test_its_maps_are_centred_on_normal_images_it_was_trained_on(
         torch.testing.assert_close(centre.float(), maps.mean(dim=0), rtol=2e-3, atol=2e-3)
 
 
+def test_they_are_centred_on_a_few_images_only(
+    data: tuple[Dataset, PixelCache], fitted: tuple[Path, Fitted], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = copy.deepcopy(fitted[1].network)
+    assert isinstance(network, PooledNetwork)
+    features = Features(network.backbone, data[1], device=torch.device("cpu"))
+    seen = []
+    monkeypatch.setattr(features, "mean_maps", lambda views, rows, progress: seen.append(rows) or network.centres())
+    monkeypatch.setattr(centres, "CENTRED_ON", 5)
+    for seed in (0, 0, 1):
+        centres.centre(network, features, training_samples(*data), data[1], seed=seed, progress=SILENT)
+    assert [len(set(rows.tolist())) for rows in seen] == [5, 5, 5]
+    assert (seen[0] == seen[1]).all() and (seen[0] != seen[2]).any()
+
+
 def test_mean_maps_are_computed_once(data: tuple[Dataset, PixelCache], monkeypatch: pytest.MonkeyPatch) -> None:
     backbone = build_backbone(RECIPE.backbone, ("block4", "depthwise8"), pretrained=True)
     rows, views = np.array([5, 1, 2]), (0, 3)
-    found = Features(backbone, data[1], device=torch.device("cpu")).mean_maps(views, rows)
+    pixels = open_pixels(data[0].samples, (96, 64))
+    found = Features(backbone, pixels, device=torch.device("cpu")).mean_maps(views, rows)
     with torch.no_grad():
-        images = as_input(data[1].read(rows), torch.device("cpu"))
+        images = as_input(pixels.read(rows), torch.device("cpu"))
         expected = [turn_back(maps, view).mean(dim=0) for view in views for maps in backbone(turn(images, view))]
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
-    again = Features(backbone, data[1], device=torch.device("cpu"))
+    again = Features(backbone, pixels, device=torch.device("cpu"))
     monkeypatch.setattr(again, "_maps", None)
     torch.testing.assert_close(again.mean_maps(views, rows), found, rtol=0, atol=0)
     with pytest.raises(TypeError):  # other images
@@ -114,11 +135,39 @@ def test_the_backbone_is_tuned_beyond_the_cut_alone(fitted: tuple[Path, Fitted])
 
 
 def test_what_was_chosen_is_told(fitted: tuple[Path, Fitted]) -> None:
-    views, weights, calibration, auroc = fitted[1].card.choices
+    tuning, views, weights, calibration, auroc = fitted[1].card.choices
+    assert tuning.startswith("Fine-tuning: log loss on held-out") and tuning.endswith("fine-tuned network is taken.")
     assert views == "Views: the image as it is, mirrored."
     assert weights.startswith("Weights: ") and weights.count("%") == 4 and "log loss on held-out" in weights
     assert "were kept out of the training" in calibration
     assert "AUROC" in auroc and "take the interval seriously" in auroc
+
+
+def test_without_a_clear_gain_it_is_the_recipe_default(data: tuple[Dataset, PixelCache], tmp_path: Path) -> None:
+    result = run(tmp_path / "finetune", data, replace(RECIPE, epochs=1, clear=NEVER))
+    plain = replace(DEFAULT, size_hw=RECIPE.size_hw, symmetry=RECIPE.symmetry, head=RECIPE.head)
+    expected = run(tmp_path / "default", data, plain)
+    for name, value in expected.network.state_dict().items():
+        assert torch.equal(result.network.state_dict()[name], value), name
+    assert result.held_out is not None and expected.held_out is not None
+    np.testing.assert_array_equal(result.held_out.scores, expected.held_out.scores)
+    tuning, *rest = result.card.choices
+    assert tuning.endswith("no clear gain, so the network stays as it was, as in the recipe default.")
+    assert tuple(rest) == expected.card.choices
+    assert (result.card.recipe, result.card.epochs_done) == ("finetune", 1)
+
+
+def test_the_error_of_a_mean_counts_units() -> None:
+    rng = np.random.default_rng(0)
+    values = rng.normal(3, 1, 50)
+    mean, error = mean_and_error(values, [str(n) for n in range(50)])
+    assert mean == pytest.approx(values.mean())
+    assert error == pytest.approx(values.std() / 50**0.5)
+    # Each value four times over says nothing new.
+    assert mean_and_error(np.repeat(values, 4), [str(n // 4) for n in range(200)]) == (
+        pytest.approx(mean),
+        pytest.approx(error),
+    )
 
 
 def test_a_training_stopped_after_an_epoch_goes_on_to_the_same_bits(

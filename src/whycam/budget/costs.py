@@ -63,10 +63,15 @@ def seconds_before(job: Job, speeds: Speeds) -> float:
 
 
 def seconds_of_default(job: Job, recipe: DefaultRecipe, speeds: Speeds) -> float:
-    """Features of the training images in all views that are tried, then the head with its cross-validation."""
+    """Features of the training images in all views that are tried, then the head."""
+    _, views = views_compared(recipe.symmetry, recipe.views)
+    return speeds.start + job.n_train * views * speeds.pooled[recipe.size_hw[0]] + seconds_of_head(job, recipe, speeds)
+
+
+def seconds_of_head(job: Job, recipe: DefaultRecipe | FinetuneRecipe, speeds: Speeds) -> float:
+    """The head with its cross-validation, from features on disk."""
     candidates, views = views_compared(recipe.symmetry, recipe.views)
     n, folds = job.n_train, recipe.head.folds
-    features = n * views * speeds.pooled[recipe.size_hw[0]]
     inside = max(1, n - n // folds)
     brief = replace(recipe.head, epochs=min(recipe.head.epochs, recipe.head.choosing_epochs))
     parts = min(folds, math.ceil(recipe.head.choosing_images * folds / max(1, n)))
@@ -79,7 +84,7 @@ def seconds_of_default(job: Job, recipe: DefaultRecipe, speeds: Speeds) -> float
     # Directions are those of all images, and of all but each fold.
     subspace = (folds + 1) * drawn**3 * speeds.eigen + products * speeds.product
     distances = (folds + 1) * (directions**3 * speeds.eigen + rows * directions**2 * speeds.product)
-    return speeds.start + features + steps * speeds.head_step + subspace + distances + n * speeds.metrics
+    return steps * speeds.head_step + subspace + distances + n * speeds.metrics
 
 
 def seconds_of_steps(job: Job, recipe: ClassicRecipe | FinetuneRecipe, speeds: Speeds) -> float:
@@ -141,6 +146,8 @@ def cost(job: Job, recipe: Recipe, speeds: Speeds) -> tuple[float, float]:
     if isinstance(recipe, FinetuneRecipe):
         views = views_compared(recipe.symmetry, recipe.views)[1]
         after = seconds_after(job, views=views, side=side, speeds=speeds, cached=False)
+        # Where fine-tuning gains nothing, a head learns from all training images instead.
+        after += seconds_of_head(job, recipe, speeds)
         # Novelty looks at features of the new network, which scores have left on disk.
         after += seconds_of_novelty(job, speeds) + seconds_of_centres(job, views=views, side=side, speeds=speeds)
         return seconds_before(job, speeds) + seconds_of_finetune(job, recipe, speeds), after

@@ -33,7 +33,7 @@ def cascade(network: Network, images: Tensor, *, seed: int) -> Iterator[str]:
     the identity. What training takes from the images rather than learns is taken from `images` again: statistics of
     batch norms, mean and spread of pooled features, and mean maps. Without them signals of a deep network would die
     out, and the map would change for a reason that has nothing to do with what was learned. Layers that still know keep
-    theirs.
+    theirs. Mean maps are those of `images`, of which some may be anomalous.
 
     Args:
         network: a copy that nobody else uses; frozen and fit for explaining whenever a name is yielded.
@@ -121,7 +121,7 @@ def _forget(module: nn.Module, generator: torch.Generator) -> None:
 
 
 def _take_statistics(network: PooledNetwork, norms: Sequence[_BatchNorm], images: Tensor) -> None:
-    """The batch norms' statistics, mean and spread of what the head is given, and centres, as a training finds them."""
+    """The batch norms' statistics, mean and spread of what the head is given, and centres, found on the images."""
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()

@@ -21,17 +21,17 @@ def centre(
     seed: int,
     progress: Progress,
 ) -> None:
-    """Centre the network's maps on some of its normal training images, or on any where all are anomalous.
+    """Centre the network's maps on some of its normal training images.
 
     Args:
         network: made for images of this size.
         features: of the network's backbone as it is now.
-        samples: training images.
+        samples: training images, some of them normal.
         pixels: theirs.
         seed: of the draw.
         progress: hears of every image.
     """
-    normal = [sample for sample in samples if not sample.anomalous] or samples
+    normal = [sample for sample in samples if not sample.anomalous]
     drawn = np.random.default_rng(seed).permutation(len(normal))[:CENTRED_ON]
     rows = pixels.rows([normal[index] for index in drawn])
     network.centre_on(features.mean_maps(network.views, rows, progress=progress))

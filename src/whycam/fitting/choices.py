@@ -79,6 +79,17 @@ def _listed(views: tuple[int, ...]) -> str:
     return f"the image {', '.join(NAMES[view] for view in views)}"
 
 
+def tuning_sentence(before: float, after: float, error: float, *, tuned: bool) -> str:
+    """Whether fine-tuning made the network better, by log loss with the standard error of the difference."""
+    text = (
+        f"Fine-tuning: log loss on held-out training images {number(after)}, against {number(before)} with the network "
+        f"as it was (standard error of the difference {number(error)})"
+    )
+    if tuned:
+        return f"{text}, so the fine-tuned network is taken."
+    return f"{text}: no clear gain, so the network stays as it was, as in the recipe default."
+
+
 def weights_sentence(losses: Mapping[float, float], chosen: float) -> str:
     """How far the weights went from the pretrained to the fine-tuned ones, and what other distances would have cost."""
     others = ", ".join(f"{number(loss)} at {share(way)} %" for way, loss in losses.items() if way != chosen)

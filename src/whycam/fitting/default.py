@@ -23,7 +23,8 @@ from whycam.fitting.centres import centre
 from whycam.fitting.choices import auroc_sentence, calibration_sentence, few_sentence, torn_sentence, views_sentence
 from whycam.fitting.held_out import scored, units_of
 from whycam.fitting.plan import Fitted, cpu_threads, training_samples
-from whycam.networks.backbone import build_backbone
+from whycam.networks.backbone import Backbone, build_backbone
+from whycam.networks.heads import PooledHead
 from whycam.networks.pooled import PooledNetwork
 from whycam.progress import Progress
 from whycam.training.calibration import Calibration, log_loss, normal_only, platt
@@ -59,10 +60,7 @@ def fit_default(
     features = Features(backbone, pixels, device=torch.device(planned.device))
     samples = training_samples(dataset, pixels)
     learned = learn(features, samples, pixels, recipe, planned=planned, progress=progress)
-    calibration = learned.calibration
-    head = assemble(learned.parts, calibration.slopes, calibration.intercept, learned.subspace, backbone.channels)
-    network = PooledNetwork(backbone, head, views=learned.views, size_hw=pixels.size_hw)
-    centre(network, features, samples, pixels, seed=planned.seed, progress=progress)
+    network = learned.network(backbone, features, samples, pixels, seed=planned.seed, progress=progress)
     run_folder.write_history(folder, learned.history)
     card = TrainingCard(
         recipe=recipe.name,
@@ -95,6 +93,25 @@ class Learned:
     choices: tuple[str, ...]
     held_out: HeldOut
     """Out of fold."""
+
+    def head(self, channels: Sequence[int]) -> PooledHead:
+        """The calibrated head on the pooled features of maps with so many channels."""
+        return assemble(self.parts, self.calibration.slopes, self.calibration.intercept, self.subspace, channels)
+
+    def network(
+        self,
+        backbone: Backbone,
+        features: Features,
+        samples: list[Sample],
+        pixels: PixelCache,
+        *,
+        seed: int,
+        progress: Progress,
+    ) -> PooledNetwork:
+        """The backbone with this head; `features` are its own, and heatmaps compare with some of the `samples`."""
+        network = PooledNetwork(backbone, self.head(backbone.channels), views=self.views, size_hw=pixels.size_hw)
+        centre(network, features, samples, pixels, seed=seed, progress=progress)
+        return network
 
 
 def learn(

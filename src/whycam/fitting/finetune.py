@@ -1,8 +1,13 @@
-"""The recipe `finetune`: late layers trained from where `default` ends, and weights chosen on images kept out of it."""
+"""The recipe `finetune`: late layers trained from where `default` ends, and weights chosen on images kept out of it.
+
+Fine-tuning may gain nothing, above all where a good part of the labels is guesswork. So the images kept out also decide
+whether the network is better for it; where that is not clear, it stays as it was, and the images are learned from.
+"""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,16 +19,17 @@ from scipy.special import expit
 from whycam import run_folder
 from whycam.card import TrainingCard
 from whycam.data.cache import PixelCache
+from whycam.evaluation.held_out import HeldOut
 from whycam.features import Features, Maps
 from whycam.fitting.centres import centre
-from whycam.fitting.choices import time_sentence, validation_sentences, weights_sentence
+from whycam.fitting.choices import time_sentence, tuning_sentence, validation_sentences, weights_sentence
 from whycam.fitting.default import learn
-from whycam.fitting.held_out import KEPT_OUT, keep_out, scored, units_of
+from whycam.fitting.held_out import KEPT_OUT, keep_out, mean_and_error, scored, units_of
 from whycam.fitting.plan import Fitted, cpu_threads, out_of_time, training_samples
 from whycam.networks.backbone import build_backbone
 from whycam.networks.pooled import PooledNetwork
 from whycam.progress import Progress
-from whycam.training.calibration import Calibration, log_loss, platt
+from whycam.training.calibration import Calibration, log_losses, platt
 from whycam.training.checkpoint import Checkpoint, Plan, load_checkpoint, save_checkpoint
 from whycam.training.finetuner import Finetuner, LabelledMaps
 from whycam.training.head import assemble, certainty
@@ -44,6 +50,8 @@ def fit_finetune(
 ) -> Fitted:
     """Train as planned, from the checkpoint or from the start, and leave a checkpoint in `folder` after every epoch.
 
+    The network is that of the recipe `default` where fine-tuning was no clear gain.
+
     After Ctrl-C the network has the average of the weights up to the last finished epoch, and `card.interrupted` says
     so.
 
@@ -61,6 +69,11 @@ def fit_finetune(
     backbone = build_backbone(recipe.backbone, recipe.taps, pretrained=True)
     features = Features(backbone, pixels, device=device)
     learned = learn(features, train, pixels, recipe, planned=planned, progress=progress)
+    features.compute(learned.views, pixels.rows(kept_out), progress=progress)
+    with torch.no_grad():
+        pooled = features.read(learned.views, pixels.rows(kept_out)).to(device)
+        before_tuning = PooledNetwork(backbone, learned.head(backbone.channels), views=learned.views).to(device)
+        first = _choice(before_tuning.logits_of_pooled(pooled).double().cpu().numpy(), kept_out)
     classes = assemble(learned.parts[:1], (1.0,), 0.0, learned.subspace, backbone.channels)
     network = PooledNetwork(backbone, classes, views=learned.views, size_hw=pixels.size_hw).to(device)
     maps = Maps(build_backbone(recipe.backbone, (recipe.cut,), pretrained=True), pixels, device=device)
@@ -86,12 +99,17 @@ def fit_finetune(
                 raw = tuner.logits(maps.read, pixels.rows(kept_out), learned.views)
                 choices[share] = _choice(raw, kept_out)
                 bar.advance()
-        best = min(choices, key=lambda share: choices[share].loss)
+    best = min(choices, key=lambda share: choices[share].loss)
+    gain, error = mean_and_error(first.losses - choices[best].losses, units_of(kept_out, pixels))
+    better = gain > recipe.clear * error
+    if better:
         tuner.settle(best)
-    chosen = choices[best]
-    network.head.rescale(chosen.calibration.slopes[0], chosen.calibration.intercept)
-    trained = Features(network.backbone, pixels, device=device)
-    centre(network, trained, train, pixels, seed=planned.seed, progress=progress)
+        result = _tuned(network, train, kept_out, pixels, choices, best, planned=planned, progress=progress)
+        told = (learned.choices[0], *result.told)
+    else:
+        result = _as_it_was(samples, pixels, recipe, planned=planned, progress=progress)
+        told = result.told
+    tuning = tuning_sentence(first.loss, choices[best].loss, error, tuned=better)
     card = TrainingCard(
         recipe=recipe.name,
         seed=planned.seed,
@@ -104,15 +122,9 @@ def fit_finetune(
         threads=planned.threads,
         seconds=round(time.perf_counter() - begun + sum(record.seconds for record in before), 3),
         interrupted=interrupted,
-        choices=(
-            learned.choices[0],
-            weights_sentence({share: choice.loss for share, choice in choices.items()}, best),
-            *validation_sentences(chosen.logits, kept_out, seed=planned.seed),
-            *_early(len(history), recipe.epochs, interrupted),
-        ),
+        choices=(tuning, *told, *_early(len(history), recipe.epochs, interrupted)),
     )
-    held_out = scored(kept_out, units_of(kept_out, pixels), expit(chosen.logits), KEPT_OUT)
-    return Fitted(network, history, card, held_out)
+    return Fitted(result.network, history, card, result.held_out)
 
 
 @dataclass(frozen=True)
@@ -122,7 +134,56 @@ class _Choice:
     calibration: Calibration
     logits: Floats
     """Calibrated."""
-    loss: float
+    losses: Floats
+    """Of each image: cross-entropy in nats."""
+
+    @property
+    def loss(self) -> float:
+        """Their mean."""
+        return float(self.losses.mean())
+
+
+@dataclass(frozen=True)
+class _Result:
+    """A network, what was chosen on the way to it, and its judgement of images that it had not seen."""
+
+    network: PooledNetwork
+    told: tuple[str, ...]
+    held_out: HeldOut
+
+
+def _tuned(
+    network: PooledNetwork,
+    train: list[Sample],
+    kept_out: list[Sample],
+    pixels: PixelCache,
+    choices: Mapping[float, _Choice],
+    best: float,
+    *,
+    planned: Plan,
+    progress: Progress,
+) -> _Result:
+    """The fine-tuned network with the weights of the best share, calibrated and centred."""
+    chosen = choices[best]
+    network.head.rescale(chosen.calibration.slopes[0], chosen.calibration.intercept)
+    features = Features(network.backbone, pixels, device=torch.device(planned.device))
+    centre(network, features, train, pixels, seed=planned.seed, progress=progress)
+    told = (
+        weights_sentence({share: choice.loss for share, choice in choices.items()}, best),
+        *validation_sentences(chosen.logits, kept_out, seed=planned.seed),
+    )
+    return _Result(network, told, scored(kept_out, units_of(kept_out, pixels), expit(chosen.logits), KEPT_OUT))
+
+
+def _as_it_was(
+    samples: list[Sample], pixels: PixelCache, recipe: FinetuneRecipe, *, planned: Plan, progress: Progress
+) -> _Result:
+    """The pretrained network with a head that all images taught."""
+    backbone = build_backbone(recipe.backbone, recipe.taps, pretrained=True)
+    features = Features(backbone, pixels, device=torch.device(planned.device))
+    learned = learn(features, samples, pixels, recipe, planned=planned, progress=progress)
+    network = learned.network(backbone, features, samples, pixels, seed=planned.seed, progress=progress)
+    return _Result(network, learned.choices, learned.held_out)
 
 
 def _early(done: int, planned: int, interrupted: bool) -> tuple[str, ...]:
@@ -133,7 +194,7 @@ def _choice(raw: Floats, samples: list[Sample]) -> _Choice:
     anomalous = np.array([sample.anomalous for sample in samples])
     calibration = platt(raw[:, None], anomalous)
     logits = calibration.logits(raw[:, None])
-    return _Choice(calibration, logits, log_loss(logits, anomalous))
+    return _Choice(calibration, logits, log_losses(logits, anomalous))
 
 
 def _train(

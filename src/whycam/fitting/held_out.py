@@ -32,6 +32,17 @@ def scored(samples: list[Sample], units: list[str], scores: Floats, how: str) ->
     )
 
 
+def mean_and_error(values: Floats, units: list[str]) -> tuple[float, float]:
+    """The mean of values (N,), and its standard error where those of one unit may go together.
+
+    ``sqrt(sum_u (sum_{i in u} (v_i - mean))^2) / N`` (Liang and Zeger 1986, Biometrika 73:13).
+    """
+    mean = float(values.mean())
+    _, members = np.unique(units, return_inverse=True)
+    sums = np.bincount(members, weights=values - mean)
+    return mean, float(np.sqrt((sums**2).sum())) / len(values)
+
+
 def keep_out(
     samples: list[Sample], pixels: PixelCache, share: float, *, seed: int
 ) -> tuple[list[Sample], list[Sample]]:

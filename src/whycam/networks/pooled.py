@@ -15,6 +15,8 @@ from whycam.networks.heads import PooledHead, pool, pull_back
 from whycam.networks.network import Linearisation, Network
 from whycam.networks.views import turn, turn_back, turned_grid
 
+_LARGEST = torch.finfo(torch.float16).max
+
 
 class PooledNetwork(Network):
     """The logit is the mean over the views of what the head makes of the backbone's pooled maps of that view.
@@ -132,12 +134,15 @@ class PooledNetwork(Network):
         """For each entry what is taken off its maps, (K, h, w) or (K, 1, 1); 0 before `centre_on`."""
         return tuple(self.get_buffer(_centre(entry)) for entry in range(len(self.stage_names)))
 
+    @torch.no_grad()
     def centre_on(self, means: Sequence[Tensor]) -> None:
         """Take off the maps of each entry, from now on, its mean maps (K, h, w) over some images of the network's size.
 
         A network that was made for no size has one centre a channel, the mean over the cells.
         """
         for centre, mean in zip(self.centres(), means, strict=True):
+            # Infinity would make every explanation meaningless; any finite number is as exact as another.
+            mean = mean.clamp(-_LARGEST, _LARGEST)
             centre.copy_(mean.mean(dim=(1, 2), keepdim=True) if centre.shape[1:] == (1, 1) else mean)
 
     def scores_of_pooled(self, pooled: Tensor) -> Tensor:

@@ -70,4 +70,10 @@ def platt(raw: Floats, anomalous: npt.NDArray[np.bool_]) -> Calibration:
 
 def log_loss(logits: Floats, anomalous: npt.NDArray[np.bool_]) -> float:
     """Mean cross-entropy of calibrated logits (N,), in nats: the smaller, the better the probabilities."""
-    return float(np.mean(np.logaddexp(0.0, logits) - anomalous * logits))
+    return float(log_losses(logits, anomalous).mean())
+
+
+def log_losses(logits: Floats, anomalous: npt.NDArray[np.bool_]) -> Floats:
+    """Cross-entropy (N,) of each."""
+    losses: Floats = np.logaddexp(0.0, logits) - anomalous * logits
+    return losses

@@ -130,6 +130,8 @@ class FinetuneRecipe:
     """Of the training images, kept to choose weights and to calibrate scores."""
     shares: tuple[float, ...] = (0.5, 0.7, 0.85, 1.0)
     """Of the way from the pretrained weights to the fine-tuned ones, to choose from."""
+    clear: float = 1.0
+    """By so many standard errors they must judge the images kept out better than the pretrained ones, or these stay."""
     head: HeadSettings = field(default_factory=HeadSettings)
 
     @property
@@ -158,7 +160,7 @@ CLASSIC = ClassicRecipe(
     epsilon=1e-7,
     loss="mean absolute error",
 )
-CENTRED_ON = 64
+CENTRED_ON = 32
 """Heatmaps of the recipes below show what differs from the mean of at most so many normal training images."""
 DEFAULT = DefaultRecipe()
 FINETUNE = FinetuneRecipe()
