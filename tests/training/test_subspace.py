@@ -7,7 +7,7 @@ import pytest
 import torch
 from sklearn.decomposition import PCA
 
-from whycam.training.subspace import Read, find_subspace
+from whycam.training.subspace import Products, Read, find_subspace
 
 
 def features(n: int, d: int, views: int, seed: int = 0) -> torch.Tensor:
@@ -23,7 +23,7 @@ def reading(x: torch.Tensor) -> Read:
 @pytest.mark.parametrize(("n", "d", "views"), [(60, 8, 1), (30, 8, 4), (12, 40, 1), (5, 40, 2)])
 def test_directions_are_those_of_a_pca(n: int, d: int, views: int) -> None:
     x = features(n, d, views)
-    found = find_subspace(reading(x), np.arange(n), directions=6, seed=0)
+    found = find_subspace(reading(x), np.arange(n), directions=6, seed=0, widened=0.01)
     flat = x.flatten(0, 1).double().numpy()
     np.testing.assert_allclose(found.shift.numpy(), flat.mean(axis=0), rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(found.scale.numpy(), 1 / (flat.std(axis=0) + 0.01), rtol=1e-3)
@@ -36,6 +36,21 @@ def test_directions_are_those_of_a_pca(n: int, d: int, views: int) -> None:
     assert c.shape == (views, n, len(found.basis))
     variances = c.flatten(0, 1).var(dim=0, unbiased=False).numpy()
     np.testing.assert_allclose(variances[:kept], truth.explained_variance_[:kept] * (1 - 1 / len(flat)), rtol=1e-3)
+
+
+@pytest.mark.parametrize("views", [1, 3])
+def test_rows_held_out_have_no_part_in_directions_and_their_origin(views: int) -> None:
+    x = features(40, 12, views) + torch.linspace(0, 2, 40)[:, None]
+    held = np.arange(40) >= 30
+    products = Products(reading(x), np.arange(40), seed=0)
+    found = products.directions(6, without=held)
+    flat, others = (values.flatten(0, 1).double().numpy() for values in (x, x[:, ~held]))
+    truth = PCA(n_components=6).fit(others / (flat.std(axis=0) + 3))
+    expected = np.abs(truth.transform(flat / (flat.std(axis=0) + 3)))
+    coordinates = products.coordinates(found, views=range(views))
+    np.testing.assert_allclose(coordinates.flatten(0, 1).abs().numpy(), expected, atol=1e-4)
+    again = products.subspace(found).coordinates(reading(x), np.arange(40))
+    torch.testing.assert_close(again, coordinates, rtol=1e-4, atol=1e-4)
 
 
 def test_rows_that_are_not_asked_for_decide_nothing() -> None:
@@ -58,7 +73,7 @@ def test_more_rows_than_are_drawn_and_than_a_chunk() -> None:
 def test_constant_and_hardly_varying_features_stay_small() -> None:
     x = features(40, 6, 1)
     x[..., 0], x[..., 1] = 2.0, 2.0 + 1e-4 * x[..., 1]
-    found = find_subspace(reading(x), np.arange(40), directions=6, seed=0)
+    found = find_subspace(reading(x), np.arange(40), directions=6, seed=0, widened=0.01)
     c = found.coordinates(reading(x), np.arange(40))
     assert torch.isfinite(c).all()
     assert found.basis[:3, :2].abs().max() < 0.05

@@ -32,7 +32,7 @@ from whycam.training.checkpoint import Plan, save_checkpoint
 from whycam.training.folds import covered, draw_folds
 from whycam.training.head import Part, assemble, fit_classes, fit_distance
 from whycam.training.recipe import DefaultRecipe, FinetuneRecipe, HeadSettings, Symmetry, views_of
-from whycam.training.subspace import Products, Subspace
+from whycam.training.subspace import Directions, Products, Subspace
 from whycam.types import ANOMALOUS_ABOVE, Dataset, EpochRecord, Floats, Sample
 
 _DIRECTIONS = 1024
@@ -156,8 +156,8 @@ class _Part:
 
     held: Bools
     """(N,)."""
-    weights: Tensor
-    """Of the directions that images not held out have; see `Products.weights`."""
+    directions: Directions
+    """Those that images not held out have."""
 
 
 @dataclass(frozen=True)
@@ -180,8 +180,9 @@ class _Fitting:
         """With `folds` (N,) the number of each image's fold."""
         sides = [np.zeros(len(folds), dtype=np.bool_), *(folds == fold for fold in np.unique(folds))]
         with cpu_threads(1):
-            weights = in_order(lambda held: products.weights(_DIRECTIONS, without=held), sides)
-            whole, *apart = (_Part(held, found) for held, found in zip(sides, weights, strict=True))
+            # In all of them together nothing is held out.
+            found = in_order(lambda held: products.directions(_DIRECTIONS, without=held if held.any() else None), sides)
+            whole, *apart = (_Part(held, directions) for held, directions in zip(sides, found, strict=True))
         return cls(products, views, targets, whole, tuple(apart), seed)
 
     @property
@@ -192,7 +193,7 @@ class _Fitting:
     def coordinates(self, views: Views, part: _Part, directions: int) -> Tensor:
         """(V, N, K) of all images in some views, along the first directions of some images."""
         places = [self.views.index(view) for view in views]
-        return self.products.coordinates(part.weights[:, :directions], views=places)
+        return self.products.coordinates(part.directions.first(directions), views=places)
 
     def heads(
         self,
@@ -278,7 +279,7 @@ def _learn(
         folds = draw_folds(anomalous, range(len(samples)), n_folds, seed=seed)
         torn = (torn_sentence(),)
     fitting = _Fitting.of(products, read, targets, folds, seed=seed)
-    subspace = products.subspace(fitting.whole.weights)
+    subspace = products.subspace(fitting.whole.directions)
     if few:
         views = candidates[0]
         (parts, _), *found = fitting.heads(views, None, (fitting.whole, *fitting.folds))

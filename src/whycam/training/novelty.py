@@ -16,6 +16,8 @@ from whycam.types import Floats
 
 LEVEL = 0.01
 _DIRECTIONS = 64
+_WIDENED = 0.01
+"""What a channel that hardly ever fires does is just what is looked for here."""
 _FOLDS = 5
 _MOST_REFERENCES = 2048
 _MOST_FOR_DIRECTIONS = 1024
@@ -84,7 +86,9 @@ def _neighbourhood(pooled: Floats, anomalous: Bools, units: Ints, *, seed: int) 
     values = torch.from_numpy(np.ascontiguousarray(pooled, dtype=np.float32))
     chosen = _references(anomalous, rng)
     some = rng.permutation(chosen)[:_MOST_FOR_DIRECTIONS]
-    subspace = find_subspace(lambda rows: values[torch.from_numpy(rows)][None], some, directions=_DIRECTIONS, seed=seed)
+    subspace = find_subspace(
+        lambda rows: values[torch.from_numpy(rows)][None], some, directions=_DIRECTIONS, seed=seed, widened=_WIDENED
+    )
     shift, scale = subspace.shift.numpy(), subspace.scale.numpy()
     basis = subspace.basis.numpy().astype(np.float16)
     references = coordinates(pooled[chosen], shift, scale, basis)

@@ -15,7 +15,7 @@ Bools = npt.NDArray[np.bool_]
 Read = Callable[[Rows], Tensor]
 """Rows (n,) -> their pooled features (V, n, D), every view of them."""
 
-_SOFTEST = 1e-2
+_WIDENED = 3.0
 _CHUNK = 1024
 _MOST_ROWS = 1000
 
@@ -39,27 +39,42 @@ class Subspace:
         return torch.cat(parts, dim=1)
 
 
-def find_subspace(read: Read, rows: Rows, *, directions: int, seed: int) -> Subspace:
+@dataclass(frozen=True)
+class Directions:
+    """Directions, and the point that coordinates along them start from, made of M views drawn."""
+
+    weights: Tensor
+    """(M, K)."""
+    centre: Tensor
+    """(M,)."""
+
+    def first(self, n: int) -> Directions:
+        """The n of the largest variance."""
+        return Directions(self.weights[:, :n], self.centre)
+
+
+def find_subspace(read: Read, rows: Rows, *, directions: int, seed: int, widened: float = _WIDENED) -> Subspace:
     """The principal directions (Pearson 1901) of all views of these rows; labels are not looked at.
 
     Directions come from at most 1,000 views drawn with `seed`; there are fewer than `directions` where there are fewer
-    views. Spreads are widened by 0.01 (features lie in [0, 6]), so that a channel that hardly ever fires stays small.
+    views. Spreads are `widened` (features lie in [0, 6]), so that a channel that hardly ever fires stays small.
     """
-    products = Products(read, rows, seed=seed, among=False)
-    return products.subspace(products.weights(directions))
+    products = Products(read, rows, seed=seed, widened=widened, among=False)
+    return products.subspace(products.directions(directions))
 
 
 class Products:
     """Inner products of standardised features with those of the rows drawn: all that principal directions need.
 
     What is learned along directions that held-out rows have helped to find looks different on those rows than on new
-    ones. So there are coordinates along the directions of all rows but some, and they cost little: the products are
-    the same. (Mean and spread of each feature stay those of all rows.)
+    ones; so it does where they have helped to find mean and spread. So there are coordinates along the directions of
+    all rows but some, from the mean of these, and they cost little: the products are the same. Spreads stay those of
+    all rows, but are widened so much that no single row counts.
     """
 
-    def __init__(self, read: Read, rows: Rows, *, seed: int, among: bool = True) -> None:
-        """Without `among` there are no coordinates of `rows` themselves."""
-        self.shift, self.scale, views = _standard(read, rows)
+    def __init__(self, read: Read, rows: Rows, *, seed: int, widened: float = _WIDENED, among: bool = True) -> None:
+        """`widened` as for `find_subspace`; without `among` there are no coordinates of `rows` themselves."""
+        self.shift, self.scale, views = _standard(read, rows, widened)
         drawn = np.sort(np.random.default_rng(seed).permutation(len(rows))[: max(1, _MOST_ROWS // views)])
         self._x = ((read(rows[drawn]) - self.shift) * self.scale).flatten(0, 1)
         self._row_of = np.tile(drawn, views)
@@ -71,33 +86,41 @@ class Products:
                 parts.append(((read(rows[first : first + _CHUNK]) - self.shift) * self.scale) @ self._x.T)
             self._all = torch.cat(parts, dim=1)
 
-    def subspace(self, weights: Tensor) -> Subspace:
+    def subspace(self, directions: Directions) -> Subspace:
         """These directions, as any image's features can be taken along them."""
-        return Subspace(self.shift, self.scale, (self._x.T @ weights).T.contiguous())
+        shift = self.shift + (directions.centre @ self._x) / self.scale
+        return Subspace(shift, self.scale, (self._x.T @ directions.weights).T.contiguous())
 
-    def weights(self, directions: int, *, without: Bools | None = None) -> Tensor:
-        """(M, K): how directions are made of the M views drawn, 0 for views of rows that must not help to find them.
+    def directions(self, most: int, *, without: Bools | None = None) -> Directions:
+        """Those of all rows but some, whose views have no part in them.
 
         Args:
-            directions: K at most; there are fewer where there are fewer views of the other rows.
+            most: directions; there are fewer where there are fewer views of the other rows.
             without: (n,) those rows; None for none.
         """
+        centre = torch.zeros(len(self._row_of))
         kept = np.arange(len(self._row_of)) if without is None else np.flatnonzero(~without[self._row_of])
-        variances, vectors = torch.linalg.eigh(self._own[kept][:, kept].double())
+        own = self._own[kept][:, kept].double()
+        if without is not None:
+            centre[kept] = 1 / len(kept)
+            mean = own.mean(dim=0)
+            own = own - mean - mean[:, None] + mean.mean()
+        variances, vectors = torch.linalg.eigh(own)
         # Images that are all equal have no direction; one of zeros stands in for it.
-        n = max(1, min(directions, int((variances > 1e-6 * variances[-1]).sum())))
+        n = max(1, min(most, int((variances > 1e-6 * variances[-1]).sum())))
         weights = torch.zeros(len(self._row_of), n)
         weights[kept] = (vectors.flip(1)[:, :n] / variances.flip(0)[:n].clamp(min=1e-12).sqrt()).float()
-        return weights
+        return Directions(weights, centre)
 
-    def coordinates(self, weights: Tensor, *, views: Sequence[int]) -> Tensor:
+    def coordinates(self, directions: Directions, *, views: Sequence[int]) -> Tensor:
         """(V, n, K): all rows along these directions, in some of the views that are read, named by their places."""
-        found: Tensor = self._all[list(views)] @ weights
+        start = directions.centre @ self._own @ directions.weights
+        found: Tensor = self._all[list(views)] @ directions.weights - start
         return found
 
 
-def _standard(read: Read, rows: Rows) -> tuple[Tensor, Tensor, int]:
-    """Mean and inverse spread (D,) of each feature, and the number of views."""
+def _standard(read: Read, rows: Rows, widened: float) -> tuple[Tensor, Tensor, int]:
+    """Mean and inverse widened spread (D,) of each feature, and the number of views."""
     total = squares = torch.zeros((), dtype=torch.float64)
     n = 0
     for first in range(0, len(rows), _CHUNK):
@@ -107,4 +130,4 @@ def _standard(read: Read, rows: Rows) -> tuple[Tensor, Tensor, int]:
         n += len(values)
     mean = total / n
     spread = (squares / n - mean * mean).clamp(min=0).sqrt()
-    return mean.float(), (1 / (spread + _SOFTEST)).float(), n // len(rows)
+    return mean.float(), (1 / (spread + widened)).float(), n // len(rows)
