@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -31,14 +32,14 @@ def classic() -> ClassicNetwork:
 def pretrained_like() -> PooledNetwork:
     torch.manual_seed(3)
     backbone = EfficientNetLite0(("depthwise8", "depthwise11")).eval()
-    return PooledNetwork(backbone, PooledHead(backbone.channels, 8), views=(0, 1)).eval()
+    return PooledNetwork(backbone, PooledHead(backbone.channels, 8), views=(0, 1), size_hw=SIZE).eval()
 
 
 def weights(network: Network) -> dict[str, Tensor]:
     return {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
 
 
-@pytest.mark.parametrize("make", [classic, fake_network, pretrained_like])
+@pytest.mark.parametrize("make", [classic, partial(fake_network, size_hw=SIZE), pretrained_like])
 def test_it_forgets_from_the_head_down(make) -> None:
     network = make()
     before = weights(network)
@@ -64,7 +65,7 @@ def test_it_forgets_from_the_head_down(make) -> None:
 def test_the_same_seed_forgets_the_same_way() -> None:
     results = []
     for seed in (0, 0, 1):
-        network = fake_network(2)
+        network = fake_network(2, size_hw=SIZE)
         results.append([explain(network, IMAGES).heatmaps for _ in cascade(network, IMAGES, seed=seed)])
     for first, second, third in zip(*results, strict=True):
         np.testing.assert_array_equal(first, second)

@@ -32,7 +32,7 @@ def test_the_assembled_head_is_the_weighted_sum_of_its_parts(views: int) -> None
     rng = np.random.default_rng(1)
     channels = (5, 7)
     raw = torch.from_numpy(rng.uniform(0, 6, (views, 30, 2 * sum(channels)))).float()
-    subspace = find_subspace(lambda rows: raw[:, rows], np.arange(30), directions=12, seed=0)
+    subspace = find_subspace(lambda rows: raw[:, rows], np.arange(30), directions=12, seed=0, widened=0.01)
     c = subspace.coordinates(lambda rows: raw[:, rows], np.arange(30))
     # The first part sees fewer directions than there are.
     parts, slopes, intercept = (random_part(rng, 9, 6), random_part(rng, 4, c.shape[2])), (0.7, 1.9), -0.4

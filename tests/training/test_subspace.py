@@ -42,7 +42,7 @@ def test_directions_are_those_of_a_pca(n: int, d: int, views: int) -> None:
 def test_rows_held_out_have_no_part_in_directions_and_their_origin(views: int) -> None:
     x = features(40, 12, views) + torch.linspace(0, 2, 40)[:, None]
     held = np.arange(40) >= 30
-    products = Products(reading(x), np.arange(40), seed=0)
+    products = Products(reading(x), np.arange(40), seed=0, widened=3)
     found = products.directions(6, without=held)
     flat, others = (values.flatten(0, 1).double().numpy() for values in (x, x[:, ~held]))
     truth = PCA(n_components=6).fit(others / (flat.std(axis=0) + 3))
@@ -58,14 +58,14 @@ def test_rows_that_are_not_asked_for_decide_nothing() -> None:
     rows = np.arange(0, 30, 2)
     other = x.clone()
     other[:, 1::2] = 100
-    first, second = (find_subspace(reading(values), rows, directions=5, seed=0) for values in (x, other))
+    first, second = (find_subspace(reading(values), rows, directions=5, seed=0, widened=0.01) for values in (x, other))
     assert torch.equal(first.basis, second.basis) and torch.equal(first.shift, second.shift)
 
 
 def test_more_rows_than_are_drawn_and_than_a_chunk() -> None:
     x = features(2500, 6, 1)
-    found = find_subspace(reading(x), np.arange(2500), directions=3, seed=0)
-    again = find_subspace(reading(x), np.arange(2500), directions=3, seed=0)
+    found = find_subspace(reading(x), np.arange(2500), directions=3, seed=0, widened=0.01)
+    again = find_subspace(reading(x), np.arange(2500), directions=3, seed=0, widened=0.01)
     assert torch.equal(found.basis, again.basis)
     np.testing.assert_allclose(found.shift.numpy(), x[0].double().mean(dim=0).numpy(), rtol=1e-4)
 
@@ -82,6 +82,6 @@ def test_constant_and_hardly_varying_features_stay_small() -> None:
 
 def test_equal_images_give_finite_coordinates() -> None:
     x = torch.full((2, 5, 7), 1.5)
-    found = find_subspace(reading(x), np.arange(5), directions=4, seed=0)
+    found = find_subspace(reading(x), np.arange(5), directions=4, seed=0, widened=0.01)
     assert torch.isfinite(found.basis).all() and len(found.basis)
     assert torch.isfinite(found.coordinates(reading(x), np.arange(5))).all()

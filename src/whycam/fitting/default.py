@@ -33,6 +33,8 @@ from whycam.training.recipe import DefaultRecipe, FinetuneRecipe, HeadSettings, 
 from whycam.training.subspace import Products, Subspace
 from whycam.types import ANOMALOUS_ABOVE, Dataset, EpochRecord, Sample
 
+_WIDENED = 3.0
+"""Features lie in [0, 6]. So they are hardly scaled at all: rare ones would count too much, and most on new images."""
 _HOW = "out of fold"
 _FEWEST_ANOMALIES = 2
 """With fewer the classes cannot be cross-validated, and the head knows normal images only."""
@@ -123,7 +125,7 @@ def learn(
     views = tuple(dict.fromkeys(view for candidate in candidates for view in candidate))
     features.compute(views, rows, progress=progress)
     with cpu_threads(planned.threads), progress.bar("training the head", 1) as bar:
-        products = Products(lambda chosen: features.read(views, chosen), rows, seed=planned.seed)
+        products = Products(lambda chosen: features.read(views, chosen), rows, seed=planned.seed, widened=_WIDENED)
         learned = _learn(
             products,
             views,

@@ -38,7 +38,7 @@ class PooledNetwork(Network):
     ) -> None:
         """`views` are numbers of `views.turn`; ValueError without any, or where the head is for other channels.
 
-        With `size_hw` images are always of that size, and each cell can have a centre of its own (see `centre_on`).
+        With `size_hw` images are always of that size, and `centre_on` can take something off each cell.
         """
         super().__init__()
         if not views:
@@ -131,19 +131,15 @@ class PooledNetwork(Network):
         return _row([_values(maps) for maps in stages[first : first + len(self.backbone.taps)]])
 
     def centres(self) -> tuple[Tensor, ...]:
-        """For each entry what is taken off its maps, (K, h, w) or (K, 1, 1); 0 before `centre_on`."""
+        """For each entry what is taken off its maps: 0 before `centre_on`; (K, h, w), or (K, 1, 1) without a size."""
         return tuple(self.get_buffer(_centre(entry)) for entry in range(len(self.stage_names)))
 
     @torch.no_grad()
     def centre_on(self, means: Sequence[Tensor]) -> None:
-        """Take off the maps of each entry, from now on, its mean maps (K, h, w) over some images of the network's size.
-
-        A network that was made for no size has one centre a channel, the mean over the cells.
-        """
+        """Take off each entry's maps, from now on, their mean (K, h, w) over some images of the network's size."""
         for centre, mean in zip(self.centres(), means, strict=True):
             # Infinity would make every explanation meaningless; any finite number is as exact as another.
-            mean = mean.clamp(-_LARGEST, _LARGEST)
-            centre.copy_(mean.mean(dim=(1, 2), keepdim=True) if centre.shape[1:] == (1, 1) else mean)
+            centre.copy_(mean.clamp(-_LARGEST, _LARGEST))
 
     def scores_of_pooled(self, pooled: Tensor) -> Tensor:
         """The scores (N,) that belong to pooled features (V, N, D)."""

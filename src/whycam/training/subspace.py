@@ -15,19 +15,18 @@ Bools = npt.NDArray[np.bool_]
 Read = Callable[[Rows], Tensor]
 """Rows (n,) -> their pooled features (V, n, D), every view of them."""
 
-_WIDENED = 3.0
 _CHUNK = 1024
 _MOST_ROWS = 1000
 
 
 @dataclass(frozen=True)
 class Subspace:
-    """Coordinates ``c = basis ((features - shift) * scale)``: standardised features along principal directions."""
+    """Coordinates ``c = basis ((features - shift) * scale)``: scaled features along principal directions."""
 
     shift: Tensor
     """(D,) mean of each feature."""
     scale: Tensor
-    """(D,) inverse of its spread."""
+    """(D,) inverse of its widened spread."""
     basis: Tensor
     """(K, D), orthonormal, the direction of the largest variance first."""
 
@@ -46,33 +45,34 @@ class Directions:
     weights: Tensor
     """(M, K)."""
     centre: Tensor
-    """(M,)."""
+    """(M,): 0 for the mean of all rows."""
 
     def first(self, n: int) -> Directions:
         """The n of the largest variance."""
         return Directions(self.weights[:, :n], self.centre)
 
 
-def find_subspace(read: Read, rows: Rows, *, directions: int, seed: int, widened: float = _WIDENED) -> Subspace:
+def find_subspace(read: Read, rows: Rows, *, directions: int, seed: int, widened: float) -> Subspace:
     """The principal directions (Pearson 1901) of all views of these rows; labels are not looked at.
 
     Directions come from at most 1,000 views drawn with `seed`; there are fewer than `directions` where there are fewer
-    views. Spreads are `widened` (features lie in [0, 6]), so that a channel that hardly ever fires stays small.
+    views. `widened` is added to each feature's spread, so that a channel that hardly ever fires stays small: the more,
+    the less features are brought to one spread.
     """
     products = Products(read, rows, seed=seed, widened=widened, among=False)
     return products.subspace(products.directions(directions))
 
 
 class Products:
-    """Inner products of standardised features with those of the rows drawn: all that principal directions need.
+    """Inner products of scaled features with those of the rows drawn: all that principal directions need.
 
     What is learned along directions that held-out rows have helped to find looks different on those rows than on new
     ones; so it does where they have helped to find mean and spread. So there are coordinates along the directions of
     all rows but some, from the mean of these, and they cost little: the products are the same. Spreads stay those of
-    all rows, but are widened so much that no single row counts.
+    all rows: widen them so much that no single row counts.
     """
 
-    def __init__(self, read: Read, rows: Rows, *, seed: int, widened: float = _WIDENED, among: bool = True) -> None:
+    def __init__(self, read: Read, rows: Rows, *, seed: int, widened: float, among: bool = True) -> None:
         """`widened` as for `find_subspace`; without `among` there are no coordinates of `rows` themselves."""
         self.shift, self.scale, views = _standard(read, rows, widened)
         drawn = np.sort(np.random.default_rng(seed).permutation(len(rows))[: max(1, _MOST_ROWS // views)])
