@@ -509,6 +509,10 @@ def test_a_phone_needs_no_sideways_scrolling(visit: Callable[..., Any], path: Pa
         const box = one.getBoundingClientRect(); return box.width && (box.right > innerWidth || box.left < 0);
     }).map(one => one.outerHTML.slice(0, 80))"""
     assert page.evaluate(cut) == []
+    overlong = """() => [...document.querySelectorAll('.metrics td, .metrics td *')]
+        .filter(one => one.scrollWidth > one.clientWidth && getComputedStyle(one).display !== 'inline')
+        .map(one => one.outerHTML.slice(0, 80))"""
+    assert page.evaluate(overlong) == []
 
 
 def test_everything_that_can_be_set_has_a_name(page: Any) -> None:
