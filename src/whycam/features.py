@@ -28,7 +28,8 @@ Rows = npt.NDArray[np.integer]
 Views = npt.NDArray[np.integer]
 """A number of `networks.views` for each row."""
 
-_BATCH = 32
+_BATCH = 64
+"""At the end of each, all cores but one wait for the last image."""
 _CHUNK = 256
 _HELD_BYTES = 1 << 29
 """A view whose features need no more memory than this is held; others are read from disk as they are wanted."""

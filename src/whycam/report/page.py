@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,13 @@ from typing import Any
 from PIL import Image
 
 from whycam.atomic import write_text
+from whycam.data.parallel import in_order
 from whycam.errors import printable
 from whycam.explain.methods import method_named, title_of
 from whycam.progress import SILENT, Progress
 from whycam.report import audited, explained, explained_plots, words
 from whycam.report.contents import ReportInput
-from whycam.report.gallery import BOXES, colour_scale, save_gallery, segments_heading, tiles
+from whycam.report.gallery import BOXES, Tiles, colour_scale, save_gallery, segments_heading, tiles
 from whycam.report.plots import save_plots
 from whycam.report.templating import environment
 from whycam.report.whatif import interactive
@@ -106,9 +108,12 @@ def render(report: ReportInput, plots: Mapping[str, bytes], *, progress: Progres
     scale, method = report.card.heatmap.scale, _method(report)
     with progress.bar("writing the page", len(report.exhibits)) as bar:
         shown = []
-        for exhibit in report.exhibits:
-            shown.append(_show(exhibit, scale=scale, method=method))
-            bar.advance()
+        drawn = ((exhibit, tiles(exhibit, scale)) for exhibit in report.exhibits)
+        # Encoding takes most of the time, and only it lets go of Python's lock.
+        with closing(in_order(lambda pair: _show(*pair, method=method), drawn)) as encoded:
+            for one in encoded:
+                shown.append(one)
+                bar.advance()
     evaluation = report.evaluation
     audit, measured = report.audit, report.measured
     return (
@@ -192,8 +197,7 @@ def _sections(shown: list[_Shown]) -> list[tuple[str, str, list[_Shown]]]:
     return [section for section in sections if section[1] or section[2]]
 
 
-def _show(exhibit: Exhibit, *, scale: float, method: str) -> _Shown:
-    pictures = tiles(exhibit, scale)
+def _show(exhibit: Exhibit, pictures: Tiles, *, method: str) -> _Shown:
     named = {
         "input": pictures.image,
         f"{method} heatmap": pictures.heatmap,
