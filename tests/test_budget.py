@@ -29,6 +29,7 @@ SPEEDS = Speeds(
     figure=0.1,
     metrics=1e-4,
     step={"finetune": 0.5, "classic": 0.1},
+    cut=0.012,
 )
 FREE = Speeds(
     **{field.name: 0 for field in fields(Speeds) if field.name not in ("pooled", "explained", "step", "width")},

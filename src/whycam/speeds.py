@@ -27,6 +27,7 @@ from whycam.networks.backbone import Backbone, build_backbone
 from whycam.networks.classic import ClassicNetwork
 from whycam.networks.device import as_input
 from whycam.networks.efficientnet_lite import EfficientNetLite0
+from whycam.networks.engine import engine_for
 from whycam.networks.heads import PooledHead
 from whycam.networks.network import Network
 from whycam.networks.pooled import PooledNetwork
@@ -40,7 +41,7 @@ _SCORES = 500
 _HIDDEN = 1024
 """Units of a head about as wide as those that are trained."""
 _HEAD_EPOCHS = 4
-_BATCH = 8
+_BATCH = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,8 @@ class Speeds:
     """Metrics with intervals, for an image."""
     step: Mapping[str, float] = field(default_factory=dict)
     """Recipe -> one step of a training through the network, for the recipes that do so."""
+    cut: float = 0.0
+    """To compute one view's map at the cut, where the backbone is fine-tuned from there on; else 0."""
 
 
 def measure(
@@ -97,11 +100,11 @@ def measure(
     """
     first = recipes[0]
     sizes = sorted({recipe.size_hw for recipe in recipes})
-    share = seconds / (2 + 3 * len(sizes))
+    share = seconds / (3 + 3 * len(sizes))
     begin = time.perf_counter()
     backbone = None if isinstance(first, ClassicRecipe) else build_backbone(first.backbone, first.taps, pretrained=True)
     start = time.perf_counter() - begin
-    pooled, explained, steps, audited = {}, {}, {}, 0.0
+    pooled, explained, steps, audited, cut = {}, {}, {}, 0.0, 0.0
     for size_hw in sizes:
         some, pixels, read = _read(samples, size_hw, share)
         network = (_toy(backbone) if backbone is not None else ClassicNetwork(size_hw)).to(device)
@@ -111,6 +114,7 @@ def measure(
         explained[size_hw[0]] = _explained(network, images, method, share)
         tuned = next((recipe for recipe in recipes if isinstance(recipe, FinetuneRecipe)), None)
         if tuned is not None and tuned.size_hw == size_hw:
+            cut = _cut(tuned, images, share)
             steps[tuned.name] = _finetune_step(tuned, device)
         if isinstance(first, ClassicRecipe):
             steps[first.name] = _classic_step(first, pixels, device)
@@ -131,6 +135,7 @@ def measure(
         figure=_figure(),
         metrics=_metrics(),
         step=steps,
+        cut=cut,
     )
 
 
@@ -225,6 +230,13 @@ def _classic_step(recipe: ClassicRecipe, pixels: Pixels, device: torch.device) -
     return epochs[-1].seconds / 2
 
 
+def _cut(recipe: FinetuneRecipe, images: Tensor, seconds: float) -> float:
+    backbone = build_backbone(recipe.backbone, (recipe.cut,), pretrained=False).to(images.device).eval()
+    maps = engine_for(backbone) or backbone
+    with torch.no_grad():
+        return _per_image(maps, images, seconds)
+
+
 def _finetune_step(recipe: FinetuneRecipe, device: torch.device) -> float:
     """Forward and back through the layers beyond the cut, on random maps; the optimiser costs little beside it."""
     backbone = build_backbone(recipe.backbone, recipe.taps, pretrained=False)
@@ -240,8 +252,7 @@ def _finetune_step(recipe: FinetuneRecipe, device: torch.device) -> float:
     for _, layer in backbone.row_after(recipe.cut):
         # As in the training, where weights of depthwise convolutions stay.
         layer.conv.weight.requires_grad_(layer.groups == 1)
-    # A quarter of a batch takes a quarter of the time.
-    maps = torch.rand(-(-recipe.batch_size // 4), channels, *cells, device=device)
+    maps = torch.rand(recipe.batch_size, channels, *cells, device=device)
 
     def step() -> None:
         taps = backbone.forward_from(recipe.cut, maps)
@@ -250,7 +261,7 @@ def _finetune_step(recipe: FinetuneRecipe, device: torch.device) -> float:
         ).backward()  # type: ignore[no-untyped-call]
 
     step()
-    return _clock(step) * recipe.batch_size / len(maps)
+    return _clock(step)
 
 
 def _head_step(settings: HeadSettings, n: int) -> float:

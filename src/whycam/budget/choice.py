@@ -24,7 +24,7 @@ from whycam.training.recipe import (
 )
 from whycam.types import Dataset
 
-_MEASURING, _MOST_MEASURING = 0.03, 4.0
+_MEASURING, _MOST_MEASURING = 0.03, 8.0
 """Share of the time that goes into measuring, and the most seconds."""
 _KEPT_FREE = 0.1
 """Of the time: machines are not equally fast from one minute to the next."""

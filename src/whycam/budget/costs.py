@@ -100,8 +100,10 @@ def seconds_of_finetune(job: Job, recipe: FinetuneRecipe, speeds: Speeds) -> flo
     """
     side = recipe.size_hw[0]
     start = DefaultRecipe(size_hw=recipe.size_hw, symmetry=recipe.symmetry, views=recipe.views, head=recipe.head)
-    maps = job.n_train * {"none": 1, "flip": 2, "all": 8, "auto": 8}[recipe.symmetry] * speeds.pooled[side]
-    looks = len(recipe.shares) * recipe.validation_share * job.n_train * recipe.views * speeds.pooled[side]
+    kept_out = recipe.validation_share * job.n_train
+    shown = {"none": 1, "flip": 2, "all": 8, "auto": 8}[recipe.symmetry]
+    maps = ((job.n_train - kept_out) * shown + kept_out * recipe.views) * speeds.cut
+    looks = len(recipe.shares) * kept_out * recipe.views * speeds.pooled[side]
     audit = job.n_test * speeds.pooled[side]
     return seconds_of_default(job, start, speeds) + audit + maps + looks + seconds_of_steps(job, recipe, speeds)
 
