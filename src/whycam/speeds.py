@@ -26,14 +26,13 @@ from whycam.explain.methods import SLOW, Method
 from whycam.networks.backbone import Backbone, build_backbone
 from whycam.networks.classic import ClassicNetwork
 from whycam.networks.device import as_input
-from whycam.networks.efficientnet_lite import EfficientNetLite0
 from whycam.networks.engine import engine_for
 from whycam.networks.heads import PooledHead
 from whycam.networks.network import Network
 from whycam.networks.pooled import PooledNetwork
 from whycam.training.head import fit_classes, n_steps
 from whycam.training.recipe import DEFAULT, ClassicRecipe, FinetuneRecipe, HeadSettings, Recipe
-from whycam.training.trainer import LabelledPixels, new_optimizer, train_epochs
+from whycam.training.step_speeds import classic_step, finetune_step
 from whycam.types import Pixels, Predictions, Sample
 
 _MATRIX = 512
@@ -42,7 +41,6 @@ _HIDDEN = 1024
 """Units of a head about as wide as those that are trained."""
 _HEAD_EPOCHS = 4
 _BATCH = 16
-_STEPS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +114,9 @@ def measure(
         tuned = next((recipe for recipe in recipes if isinstance(recipe, FinetuneRecipe)), None)
         if tuned is not None and tuned.size_hw == size_hw:
             cut = _cut(tuned, images, share)
-            steps[tuned.name] = _finetune_step(tuned, device)
+            steps[tuned.name] = finetune_step(tuned, device)
         if isinstance(first, ClassicRecipe):
-            steps[first.name] = _classic_step(first, pixels, device)
+            steps[first.name] = classic_step(first, pixels, device)
             looker = _toy(build_backbone(DEFAULT.backbone, DEFAULT.taps, pretrained=False)).to(device)
             looker.freeze()
             audited = _scored(looker, images, share)
@@ -220,54 +218,11 @@ def _toy(backbone: Backbone) -> Network:
     return PooledNetwork(backbone, head)
 
 
-def _classic_step(recipe: ClassicRecipe, pixels: Pixels, device: torch.device) -> float:
-    network = ClassicNetwork(recipe.size_hw)
-    network.initialise(torch.Generator().manual_seed(0))
-    network.to(device)
-    rows = np.arange(2 * recipe.batch_size)
-    data = LabelledPixels(lambda some: pixels[np.asarray(some) % len(pixels)], rows, rows % 2.0)
-    optimizer = new_optimizer(network, recipe)
-    epochs = list(train_epochs(network, optimizer, data, recipe=recipe, seed=0, epochs=range(1, 3)))
-    return epochs[-1].seconds / 2
-
-
 def _cut(recipe: FinetuneRecipe, images: Tensor, seconds: float) -> float:
     backbone = build_backbone(recipe.backbone, (recipe.cut,), pretrained=False).to(images.device).eval()
     maps = engine_for(backbone) or backbone
     with torch.no_grad():
         return _per_image(maps, images, seconds)
-
-
-def _finetune_step(recipe: FinetuneRecipe, device: torch.device) -> float:
-    """Forward and back through the layers beyond the cut, on random maps; the optimiser costs little beside it."""
-    backbone = build_backbone(recipe.backbone, recipe.taps, pretrained=False)
-    if not isinstance(backbone, EfficientNetLite0):
-        raise TypeError(f"cannot cut {recipe.backbone}")
-    backbone.to(device)
-    cells, channels = recipe.size_hw, 3
-    for name, layer in backbone.row():
-        cells, channels = (layer.cells(cells[0]), layer.cells(cells[1])), layer.conv.out_channels
-        if name == recipe.cut:
-            break
-    backbone.requires_grad_(False)
-    for _, layer in backbone.row_after(recipe.cut):
-        # As in the training, where weights of depthwise convolutions stay.
-        layer.conv.weight.requires_grad_(layer.groups == 1)
-    maps = torch.rand(recipe.batch_size, channels, *cells, device=device).contiguous(memory_format=torch.channels_last)
-
-    def step() -> None:
-        taps = backbone.forward_from(recipe.cut, maps)
-        sum(
-            ((tap.mean(dim=(2, 3)) + tap.amax(dim=(2, 3))).sum() for tap in taps), torch.zeros((), device=device)
-        ).backward()  # type: ignore[no-untyped-call]
-
-    def steps(n: int) -> None:
-        for _ in range(n):
-            step()
-
-    # In the first two things are set up.
-    steps(2)
-    return _clock(lambda: steps(_STEPS)) / _STEPS
 
 
 def _head_step(settings: HeadSettings, n: int) -> float:
