@@ -13,7 +13,7 @@ from whycam.budget import Job, candidates, choose, cost, costs, parse_duration, 
 from whycam.errors import OptionError
 from whycam.report import closeup
 from whycam.speeds import Speeds
-from whycam.training.recipe import CLASSIC, DEFAULT, DefaultRecipe, FinetuneRecipe, Recipe
+from whycam.training.recipe import CLASSIC, DEFAULT, DefaultRecipe, FinetuneRecipe, Recipe, Symmetry
 
 SPEEDS = Speeds(
     start=0.3,
@@ -111,6 +111,14 @@ def test_an_epoch_costs_its_steps_alone() -> None:
     """An eighth of 1,968 images is kept out of them, and looked at only when they are over."""
     few, more = (cost(JOB, FinetuneRecipe(epochs=epochs), SPEEDS)[0] for epochs in (10, 20))
     assert more - few == pytest.approx(10 * 108 * 0.5)
+
+
+@pytest.mark.parametrize(("symmetry", "shown", "judged"), [("none", 1, 1), ("flip", 2, 2), ("auto", 8, 4)])
+def test_maps_at_the_cut_are_of_all_views_trained_on_and_few_of_images_kept_out(
+    symmetry: Symmetry, shown: int, judged: int
+) -> None:
+    recipe = FinetuneRecipe(symmetry=symmetry)
+    assert cost(JOB, recipe, replace(FREE, cut=1.0)) == (1722 * shown + 246 * judged, 0)
 
 
 @pytest.mark.parametrize(("recipe", "seconds"), [(DEFAULT, 6.0), (FinetuneRecipe(), 18.0), (CLASSIC, 0.0)])

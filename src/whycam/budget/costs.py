@@ -102,8 +102,9 @@ def seconds_of_finetune(job: Job, recipe: FinetuneRecipe, speeds: Speeds) -> flo
     start = DefaultRecipe(size_hw=recipe.size_hw, symmetry=recipe.symmetry, views=recipe.views, head=recipe.head)
     kept_out = recipe.validation_share * job.n_train
     shown = {"none": 1, "flip": 2, "all": 8, "auto": 8}[recipe.symmetry]
-    maps = ((job.n_train - kept_out) * shown + kept_out * recipe.views) * speeds.cut
-    looks = len(recipe.shares) * kept_out * recipe.views * speeds.pooled[side]
+    _, judged = views_compared(recipe.symmetry, recipe.views)
+    maps = ((job.n_train - kept_out) * shown + kept_out * judged) * speeds.cut
+    looks = len(recipe.shares) * kept_out * judged * speeds.pooled[side]
     audit = job.n_test * speeds.pooled[side]
     return seconds_of_default(job, start, speeds) + audit + maps + looks + seconds_of_steps(job, recipe, speeds)
 
