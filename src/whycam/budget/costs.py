@@ -14,7 +14,7 @@ from whycam.speeds import Speeds
 from whycam.training.head import n_steps
 from whycam.training.recipe import CENTRED_ON, ClassicRecipe, DefaultRecipe, FinetuneRecipe, Recipe, Symmetry
 
-HEATED, HEATED_SLOW = (32, 48), (4, 36)
+HEATED, HEATED_SLOW = (32, 64), (4, 36)
 """Images that are explained, at most: training images for the colour scale, and test images for the report."""
 SMALL = 2000
 """Test images that the report shows small, at most."""
