@@ -30,7 +30,7 @@ from whycam.types import Dataset, Threshold
 CARD = "card.json"
 WEIGHTS = "model.safetensors"
 
-SCHEMA = 4
+SCHEMA = 5
 _NOVELTY = "novelty."
 _LARGEST_SIDE = 4096
 _MOST_HIDDEN = 100_000

@@ -13,24 +13,31 @@ import typer
 from whycam.ending import end, print_json
 from whycam.errors import OptionError
 from whycam.options import (
+    Anomalous,
     Backbone,
     Budget,
     Data,
     Device,
     Epochs,
+    GroupColumn,
     Json,
+    LeaveOut,
     Method,
+    Normal,
     Overwrite,
     Resume,
     RunFolder,
     Seed,
     Split,
+    SplitColumn,
     Strict,
     Symmetry,
     TestShare,
     Threshold,
     Unsure,
+    reading,
 )
+from whycam.types import AS_USUAL, Reading
 
 if TYPE_CHECKING:
     from whycam.progress import Progress
@@ -87,6 +94,11 @@ def audit(
     out: Annotated[
         Path | None, typer.Option(help="A new folder for audit.html, with pictures, and audit.json.")
     ] = None,
+    normal: Normal = None,
+    anomalous: Anomalous = None,
+    leave_out: LeaveOut = None,
+    group_column: GroupColumn = None,
+    split_column: SplitColumn = None,
     seed: Seed = 0,
     device: Device = "auto",
     strict: Annotated[bool, typer.Option("--strict", help="Exit code 1 where something serious is found.")] = False,
@@ -96,7 +108,8 @@ def audit(
     from whycam import workflow
     from whycam.report.audit_words import to_json
 
-    found = workflow.audit(data, out=out, seed=seed, device=device, progress=_progress(as_json))
+    names = reading(normal, anomalous, leave_out, group_column, split_column)
+    found = workflow.audit(data, out=out, reading=names, seed=seed, device=device, progress=_progress(as_json))
     _terminal(as_json).audit(found, out)
     if as_json:
         print_json(json.loads(to_json(found)))
@@ -111,6 +124,11 @@ def train(
     recipe: Annotated[
         str | None, typer.Option(help="A complete training configuration: default, finetune or classic.")
     ] = None,
+    normal: Normal = None,
+    anomalous: Anomalous = None,
+    leave_out: LeaveOut = None,
+    group_column: GroupColumn = None,
+    split_column: SplitColumn = None,
     epochs: Epochs = None,
     budget: Budget = None,
     seed: Seed = 0,
@@ -131,6 +149,7 @@ def train(
     _train(
         data,
         as_json,
+        reading=reading(normal, anomalous, leave_out, group_column, split_column),
         out=out,
         recipe=recipe,
         epochs=epochs,
@@ -155,6 +174,11 @@ def evaluate(
     run: RunFolder,
     data: Annotated[Path | None, typer.Argument(help="Other labelled images; the run's own if left out.")] = None,
     out: Annotated[Path | None, typer.Option(help="Where to write; by default into the run.")] = None,
+    normal: Normal = None,
+    anomalous: Anomalous = None,
+    leave_out: LeaveOut = None,
+    group_column: GroupColumn = None,
+    split_column: SplitColumn = None,
     threshold: Annotated[
         str | None, typer.Option(metavar="RULE", help="Draw the run's line anew: a rule as for train.")
     ] = None,
@@ -171,6 +195,7 @@ def evaluate(
         run,
         data,
         out=out,
+        reading=reading(normal, anomalous, leave_out, group_column, split_column),
         threshold=threshold,
         unsure=unsure,
         method=method,
@@ -266,12 +291,12 @@ def main() -> None:
     end(lambda: app(standalone_mode=False))
 
 
-def _train(data: Path | Dataset, as_json: bool, **options: Any) -> None:
+def _train(data: Path | Dataset, as_json: bool, *, reading: Reading = AS_USUAL, **options: Any) -> None:
     from whycam import workflow
     from whycam.data.samples import open_dataset
 
     # Only `workflow.train` imports torch, which takes seconds: a mistake in the data is told before.
-    found = open_dataset(data) if isinstance(data, Path) else data
+    found = open_dataset(data, reading) if isinstance(data, Path) else data
     _report(workflow.train(found, progress=_progress(as_json), **options), as_json)
 
 

@@ -8,8 +8,27 @@ from typing import Annotated
 import typer
 
 from whycam.explain.methods import METHODS
+from whycam.types import Reading
 
 Data = Annotated[Path, typer.Argument(help="Folder with normal/ and anomalous/, or a CSV file (file,target,...).")]
+Normal = Annotated[
+    list[str] | None,
+    typer.Option("--normal", metavar="NAME", help="A folder, or a word in a table, that means normal; repeatable."),
+]
+Anomalous = Annotated[
+    list[str] | None,
+    typer.Option("--anomalous", metavar="NAME", help="Likewise anomalous; the name is the kind; repeatable."),
+]
+LeaveOut = Annotated[
+    list[str] | None,
+    typer.Option("--leave-out", metavar="NAME", help="A folder, or a word in a table, not to be used; repeatable."),
+]
+GroupColumn = Annotated[
+    str | None, typer.Option(metavar="COLUMN", help="The table's column of what belongs together, instead of group.")
+]
+SplitColumn = Annotated[
+    str | None, typer.Option(metavar="COLUMN", help="The table's column of train and test, instead of split.")
+]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder that `whycam train` wrote.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
@@ -42,3 +61,14 @@ Unsure = Annotated[
 Method = Annotated[str, typer.Option(help=f"What makes heatmaps: {', '.join(METHODS)}.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from what is finished in --out.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run in --out.")]
+
+
+def reading(
+    normal: list[str] | None,
+    anomalous: list[str] | None,
+    leave_out: list[str] | None,
+    group_column: str | None,
+    split_column: str | None,
+) -> Reading:
+    """What the five options say about names in the data."""
+    return Reading(tuple(normal or ()), tuple(anomalous or ()), tuple(leave_out or ()), group_column, split_column)

@@ -46,6 +46,25 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
+class Reading:
+    """How names in a user's data are to be read where they are not the usual ones; see `docs/data.md`."""
+
+    normal: tuple[str, ...] = ()
+    """Names of folders, or words in a table's target column, that mean normal."""
+    anomalous: tuple[str, ...] = ()
+    """Likewise anomalous; such a name is also the kind."""
+    leave_out: tuple[str, ...] = ()
+    """Folders, or words in a table's target column, whose images are not to be used."""
+    group_column: str | None = None
+    """The column of a table that says which images belong together, instead of `group`."""
+    split_column: str | None = None
+    """The column of a table that says what is for training and what for testing, instead of `split`."""
+
+
+AS_USUAL = Reading()
+
+
+@dataclass(frozen=True, slots=True)
 class Skipped:
     """A file that was left out, and why."""
 

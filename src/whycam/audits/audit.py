@@ -12,7 +12,7 @@ from whycam.audits.findings import Finding, Severity
 from whycam.audits.pixel_facts import Region
 from whycam.types import Estimate
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of audit.json; raised when a field changes its meaning or goes."""
 
 MOST_IMAGES = 20_000

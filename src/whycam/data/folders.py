@@ -11,7 +11,7 @@ from pathlib import Path
 from whycam.data.listing import Listing, find_images
 from whycam.data.words import class_target, counted, is_mask_folder, is_validation, plain, split_name
 from whycam.errors import DataError, printable
-from whycam.types import Dataset, Sample, Skipped, Split
+from whycam.types import AS_USUAL, Dataset, Reading, Sample, Skipped, Split
 
 EXPECTED = "normal/ and anomalous/ (or good/, ok/ and bad/, defect/, or one folder for each kind of defect)"
 NO_CLASS = "not in a class folder"
@@ -20,7 +20,7 @@ _MASK_ENDING = re.compile(r"[_\- ](mask|gt|ground[_\- ]?truth)$", re.IGNORECASE)
 _Parts = tuple[str, ...]
 
 
-def read_folders(root: Path) -> Dataset:
+def read_folders(root: Path, reading: Reading = AS_USUAL) -> Dataset:
     """The images below `root` with what their folders say about them, sorted by name.
 
     Layouts, with the usual synonyms in any case: class folders `normal/` and `anomalous/`; any other folder beside a

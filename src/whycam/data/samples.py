@@ -12,20 +12,20 @@ from whycam.data.listing import find_images, why_unreachable
 from whycam.data.table import read_table
 from whycam.data.words import counted
 from whycam.errors import DataError, printable
-from whycam.types import Dataset, Fewest, Sample, Skipped
+from whycam.types import AS_USUAL, Dataset, Fewest, Reading, Sample, Skipped
 
 MANIFEST = "manifest.csv"
 _TABLE_SUFFIXES = frozenset({".csv", ".tsv"})
 
 
-def open_dataset(path: str | Path) -> Dataset:
+def open_dataset(path: str | Path, reading: Reading = AS_USUAL) -> Dataset:
     """Labelled images: from a CSV table, a folder that holds `manifest.csv`, or class folders.
 
     Raises DataError, which holds every mistake found.
     """
     path = Path(path)
     table = _table_of(path)
-    return read_table(table) if table else read_folders(path)
+    return read_table(table, reading) if table else read_folders(path, reading)
 
 
 def open_unlabelled(paths: str | Path | Sequence[str | Path]) -> Dataset:

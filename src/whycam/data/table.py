@@ -14,7 +14,7 @@ from pathlib import Path
 
 from whycam.data.words import class_target, counted, is_validation, split_name
 from whycam.errors import DataError, printable
-from whycam.types import Dataset, Sample, Split
+from whycam.types import AS_USUAL, Dataset, Reading, Sample, Split
 
 MOST_MISTAKES = 20
 """Further mistakes are counted, not listed."""
@@ -26,7 +26,7 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE | re.A
 _NOT_FINITE = re.compile(r"[+-]?(nan|inf|infinity|#n/a|n/a)", re.IGNORECASE)
 
 
-def read_table(csv_path: Path, *, labelled: bool = True) -> Dataset:
+def read_table(csv_path: Path, reading: Reading = AS_USUAL, *, labelled: bool = True) -> Dataset:
     """The images that a table lists, in its order.
 
     Columns `file` and `target`, optionally `split`, `group`, `mask`, `kind`; `label` stands in for an absent `target`,

@@ -17,13 +17,14 @@ from whycam.report.audit_words import to_json
 from whycam.report.audited import write_audit_page
 from whycam.run_folder import AUDIT
 from whycam.training.recipe import DEFAULT
-from whycam.types import Dataset
+from whycam.types import AS_USUAL, Dataset, Reading
 
 
 def audit(
     data: str | Path | Dataset,
     *,
     out: str | Path | None = None,
+    reading: Reading = AS_USUAL,
     seed: int = 0,
     device: str = "auto",
     progress: Progress = SILENT,
@@ -33,6 +34,7 @@ def audit(
     Args:
         data: a folder, a CSV file (both as described in the documentation), or samples already found.
         out: a folder, new or empty, that gets audit.html and audit.json; None to write nothing.
+        reading: what names and columns mean where they are not the usual ones.
         seed: of all drawings; the same seed gives the same findings.
         device: `auto`, `cpu` or `cuda`.
 
@@ -42,7 +44,7 @@ def audit(
     folder = None if out is None else Path(out)
     if folder is not None and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise RunError(f"{folder} exists already: name a new folder with --out.")
-    found = data if isinstance(data, Dataset) else open_dataset(data)
+    found = data if isinstance(data, Dataset) else open_dataset(data, reading)
     check_classes(found, DEFAULT.fewest)
     dataset, pixels = readable(found, DEFAULT.size_hw, strict=False, progress=progress)
     check_classes(dataset, DEFAULT.fewest)

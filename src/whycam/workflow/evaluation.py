@@ -23,7 +23,7 @@ from whycam.judging import judge, show_by
 from whycam.measuring import measure_explanations, read_measured, to_json
 from whycam.progress import SILENT, Progress
 from whycam.report.measured import Measured
-from whycam.types import Dataset, Floats, Threshold
+from whycam.types import AS_USUAL, Dataset, Floats, Reading, Threshold
 from whycam.workflow.runs import Run, load
 
 
@@ -32,6 +32,7 @@ def evaluate(
     data: str | Path | None = None,
     *,
     out: str | Path | None = None,
+    reading: Reading = AS_USUAL,
     threshold: str | None = None,
     unsure: str | None = None,
     method: str | None = None,
@@ -46,6 +47,7 @@ def evaluate(
         data: other labelled images, all taken as test images; None for the run's own. Where they are the run's own
             images in another place, the run's split is used.
         out: where to write; by default the run folder itself, or `evaluation-NAME-FINGERPRINT` in it for other data.
+        reading: what names and columns of `data` mean where they are not the usual ones.
         threshold, unsure: as for `train`: draws the run's line between verdicts anew, from the scores of training
             images in its held_out.csv. Not with `data`.
         method: what makes the run's heatmaps from now on, a name of `whycam.explain.methods.METHODS`. Not with `data`.
@@ -69,7 +71,7 @@ def evaluate(
     if data is None:
         judged = own_images(source, detector, progress=progress)
     else:
-        judged = _other_images(source, detector, data, strict=strict, progress=progress)
+        judged = _other_images(source, detector, open_dataset(data, reading), data, strict=strict, progress=progress)
     target = Path(out) if out else judged.place
     if target != source:
         run_folder.check_evaluation_place(target)
@@ -161,10 +163,12 @@ def own_images(run: Path, detector: Detector, *, progress: Progress) -> Judged:
     return _unchanged(run, own, detector, digests, progress)
 
 
-def _other_images(run: Path, detector: Detector, data: str | Path, *, strict: bool, progress: Progress) -> Judged:
+def _other_images(
+    run: Path, detector: Detector, given: Dataset, data: str | Path, *, strict: bool, progress: Progress
+) -> Judged:
     """The run's own images in another place, or others, none of which it was trained on."""
     own, digests = run_folder.read_samples(run, Path(detector.card.data.root))
-    found, pixels = readable(open_dataset(data), detector.card.model.size_hw, strict=strict, progress=progress)
+    found, pixels = readable(given, detector.card.model.size_hw, strict=strict, progress=progress)
     if set(pixels.digests.values()) == set(digests.values()):
         return _unchanged(run, moved(own, digests, found, pixels), detector, digests, progress)
     check_unseen(found, pixels, own, digests)

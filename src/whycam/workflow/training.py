@@ -24,7 +24,7 @@ from whycam.networks.device import pick_device
 from whycam.progress import SILENT, Progress
 from whycam.report.audit_words import to_json
 from whycam.training.recipe import DEFAULT, choose_recipe
-from whycam.types import Dataset
+from whycam.types import AS_USUAL, Dataset, Reading
 from whycam.workflow.runs import Run
 
 SPLITS = ("given", "safe")
@@ -34,6 +34,7 @@ def train(
     data: str | Path | Dataset,
     *,
     out: str | Path,
+    reading: Reading = AS_USUAL,
     recipe: str | None = None,
     budget: str | None = None,
     epochs: int | None = None,
@@ -56,6 +57,7 @@ def train(
     Args:
         data: a folder, a CSV file (both as described in the documentation), or samples already found.
         out: the run folder; new or empty unless `resume` or `overwrite`.
+        reading: what names and columns mean where they are not the usual ones.
         recipe: name of the training configuration: `default` where there is none, or what the budget allows.
         budget: a time such as `90s`, `20m` or `1h`: chooses what fits into it on this machine, as measured, from the
             call to the end of the report. What else is given stays as it is. Not with `resume`.
@@ -96,7 +98,7 @@ def train(
     pick_device(device)
     folder = Path(out)
     run_folder.check_writable(folder, resume=resume, overwrite=overwrite)
-    found = data if isinstance(data, Dataset) else open_dataset(data)
+    found = data if isinstance(data, Dataset) else open_dataset(data, reading)
     check_classes(found, chosen.fewest)
     check_apart(folder, found)
     # These import scikit-learn and matplotlib, which takes about a second: most mistakes have been told by now, and the
