@@ -54,7 +54,7 @@ def test_an_audit_finds_the_leak_and_writes_a_page(copied: Path, tmp_path: Path)
     page = (tmp_path / "audit" / "audit.html").read_text("utf-8")
     assert "copy-0.png" in page and "data:image" in page
     told = json.loads((tmp_path / "audit" / "audit.json").read_text())
-    assert told["schema"] == 1 and told["n"] == 45
+    assert told["schema"] == 2 and told["n"] == 45
     with pytest.raises(RunError, match="exists already"):
         audit(copied, out=tmp_path / "audit")
 

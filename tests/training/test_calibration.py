@@ -98,13 +98,29 @@ def test_constant_logits_give_the_share() -> None:
     assert found[0] == pytest.approx(0.3, abs=0.01)
 
 
-def test_normal_only() -> None:
-    distances = np.random.default_rng(0).gamma(4, 1, 1000)
-    found = normal_only(distances)
+@pytest.mark.parametrize(("n", "beyond"), [(1000, 0.0), (99, 1 / 100), (113, 1 / 114), (20, 1 / 21), (2, 1 / 3)])
+def test_normal_only(n: int, beyond: float) -> None:
+    distances = np.random.default_rng(0).gamma(4, 1, n)
+    found, false_alarms = normal_only(distances)
+    assert false_alarms == pytest.approx(beyond or 10 / 1001)
     scores = expit(found.logits(distances[:, None]))
-    assert (scores >= 0.5).mean() == pytest.approx(0.01, abs=0.001)
+    assert (scores >= 0.5).sum() == round(false_alarms * (n + 1)) - 1
     assert found.slopes[0] == pytest.approx(1 / distances.std())
-    assert np.isfinite(normal_only(np.ones(3)).intercept)
+
+
+def test_normal_only_keeps_its_promise_on_new_images() -> None:
+    rng = np.random.default_rng(1)
+    for n in (20, 113, 500):
+        rates, promised = [], 0.0
+        for _ in range(400):
+            found, promised = normal_only(rng.gamma(4, 1, n))
+            rates.append((found.logits(rng.gamma(4, 1, (400, 1))) >= 0).mean())
+        assert np.mean(rates) == pytest.approx(promised, rel=0.3)
+
+
+def test_equal_distances_are_normal() -> None:
+    found, _ = normal_only(np.ones(3))
+    assert np.isfinite(found.intercept) and found.logits(np.ones((1, 1)))[0] < 0
 
 
 def test_log_loss() -> None:

@@ -42,7 +42,7 @@ def test_directions_are_those_of_a_pca(n: int, d: int, views: int) -> None:
 def test_rows_held_out_have_no_part_in_directions_and_their_origin(views: int) -> None:
     x = features(40, 12, views) + torch.linspace(0, 2, 40)[:, None]
     held = np.arange(40) >= 30
-    products = Products(reading(x), np.arange(40), seed=0, widened=3)
+    products = Products(reading(x), np.arange(40), seed=0, widened=3, projections=5)
     found = products.directions(6, without=held)
     flat, others = (values.flatten(0, 1).double().numpy() for values in (x, x[:, ~held]))
     truth = PCA(n_components=6).fit(others / (flat.std(axis=0) + 3))
@@ -51,6 +51,18 @@ def test_rows_held_out_have_no_part_in_directions_and_their_origin(views: int) -
     np.testing.assert_allclose(coordinates.flatten(0, 1).abs().numpy(), expected, atol=1e-4)
     again = products.subspace(found).coordinates(reading(x), np.arange(40))
     torch.testing.assert_close(again, coordinates, rtol=1e-4, atol=1e-4)
+    scaled = (flat - flat.mean(axis=0)) / (flat.std(axis=0) + 3)
+    projected = products.projected(views=range(views)).flatten(0, 1).numpy()
+    np.testing.assert_allclose(projected, scaled @ products.random.double().numpy().T, atol=1e-4)
+    np.testing.assert_allclose(products.random.norm(dim=1).numpy(), 1, rtol=1e-5)
+
+
+def test_random_directions_depend_on_the_seed_alone() -> None:
+    first, second, other = (
+        Products(reading(features(20, 9, 1, seed=data)), np.arange(20), seed=seed, widened=3, projections=7).random
+        for data, seed in ((0, 0), (1, 0), (0, 1))
+    )
+    assert torch.equal(first, second) and not torch.equal(first, other)
 
 
 def test_rows_that_are_not_asked_for_decide_nothing() -> None:

@@ -65,13 +65,13 @@ def _auroc(logits: Floats, samples: Sequence[Sample], seed: int) -> tuple[Estima
     return metrics.auroc, metrics.n_anomalous
 
 
-def few_sentence(n: int) -> str:
-    """What was done with hardly any anomaly."""
+def few_sentence(n: int, false_alarms: float) -> str:
+    """What was done with hardly any anomaly, and the chance that a new normal image is called anomalous at 0.5."""
     found = images(n, "anomalous") if n else "no anomalous image"
     return (
         f"With {found} to learn from, the model knows normal images only: a score says how far an image lies from "
-        "them and is no calibrated probability. At 0.5, about 1 % of held-out normal training images would be called "
-        "anomalous."
+        "them and is no calibrated probability. At 0.5, about "
+        f"{share(false_alarms)} % of new normal images are called anomalous."
     )
 
 

@@ -17,8 +17,6 @@ from whycam.training.recipe import HeadSettings
 from whycam.training.subspace import Directions, Products
 from whycam.types import ANOMALOUS_ABOVE, Floats
 
-_DIRECTIONS = 1024
-
 Bools = npt.NDArray[np.bool_]
 Views = tuple[int, ...]
 
@@ -48,13 +46,20 @@ class Fitting:
 
     @classmethod
     def of(
-        cls, products: Products, views: Views, targets: Floats, folds: npt.NDArray[np.intp], *, seed: int
+        cls,
+        products: Products,
+        views: Views,
+        targets: Floats,
+        folds: npt.NDArray[np.intp],
+        *,
+        directions: int,
+        seed: int,
     ) -> Fitting:
-        """With `folds` (N,) the number of each image's fold."""
+        """With `folds` (N,) the number of each image's fold, and at most so many principal directions."""
         sides = [np.zeros(len(folds), dtype=np.bool_), *(folds == fold for fold in np.unique(folds))]
         with cpu_threads(1):
             # In all of them together nothing is held out.
-            found = in_order(lambda held: products.directions(_DIRECTIONS, without=held if held.any() else None), sides)
+            found = in_order(lambda held: products.directions(directions, without=held if held.any() else None), sides)
             whole, *apart = (Kept(held, directions) for held, directions in zip(sides, found, strict=True))
         return cls(products, views, targets, whole, tuple(apart), seed)
 
@@ -63,10 +68,12 @@ class Fitting:
         """(N,)."""
         return self.targets > ANOMALOUS_ABOVE
 
-    def coordinates(self, views: Views, part: Kept, directions: int) -> Tensor:
-        """(V, N, K) of all images in some views, along the first directions of some images."""
-        places = [self.views.index(view) for view in views]
-        return self.products.coordinates(part.directions.first(directions), views=places)
+    def coordinates(self, views: Views, part: Kept) -> Tensor:
+        """(V, N, K) of all images in some views, along the directions of some images."""
+        return self.products.coordinates(part.directions, views=self._places(views))
+
+    def _places(self, views: Views) -> list[int]:
+        return [self.views.index(view) for view in views]
 
     def heads(
         self,
@@ -79,21 +86,23 @@ class Fitting:
     ) -> list[tuple[tuple[Part, ...], Floats]]:
         """For each of the parts what is learned from it, and its raw logits (n, J) on the images held out.
 
-        With `settings` that is first what tells the classes apart; then, with `distance`, the distance from normal
-        images. `done` hears of the epochs of the first part.
+        With `settings` that is first what tells the classes apart, a function of `coordinates`; then, with `distance`,
+        the distance from normal images, a function of the projections on random directions. `done` hears of the epochs
+        of the first part.
         """
 
         def learned(part: Kept) -> tuple[tuple[Part, ...], Floats]:
-            needed = settings.directions if settings is not None and not distance else _DIRECTIONS
-            coordinates = self.coordinates(views, part, needed)
-            seen, heads = ~part.held, list[Part]()
+            seen, heads, logits = ~part.held, list[Part](), list[Floats]()
             if settings is not None:
                 told = done if part is parts[0] else lambda epoch, loss: None
-                heads.append(fit_classes(coordinates[:, seen], self.targets[seen], settings, seed=self.seed, done=told))
+                along = self.coordinates(views, part)
+                heads.append(fit_classes(along[:, seen], self.targets[seen], settings, seed=self.seed, done=told))
+                logits.append(heads[-1].logits(along[:, part.held]))
             if distance:
-                heads.append(fit_distance(coordinates[:, seen & ~self.anomalous]))
-            held = coordinates[:, part.held]
-            return tuple(heads), np.column_stack([head.logits(held) for head in heads])
+                projected = self.products.projected(views=self._places(views))
+                heads.append(fit_distance(projected[:, seen & ~self.anomalous]))
+                logits.append(heads[-1].logits(projected[:, part.held]))
+            return tuple(heads), np.column_stack(logits)
 
         # One part a core: PyTorch's number of threads belongs to the process, and `learned` must not change it
         # meanwhile.

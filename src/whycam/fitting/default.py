@@ -35,6 +35,7 @@ from whycam.types import ANOMALOUS_ABOVE, Dataset, EpochRecord, Sample
 
 _WIDENED = 3.0
 """Features lie in [0, 6]. So they are hardly scaled at all: rare ones would count too much, and most on new images."""
+_PROJECTIONS = 512
 _HOW = "out of fold"
 _FEWEST_ANOMALIES = 2
 """With fewer the classes cannot be cross-validated, and the head knows normal images only."""
@@ -83,7 +84,8 @@ class Learned:
     subspace: Subspace
     views: Views
     parts: tuple[Part, ...]
-    """What tells the classes apart (unless there are hardly any anomalies), then the distance from normal images."""
+    """What tells the classes apart (unless there are hardly any anomalies), then the distance from normal images, of
+    features as `subspace` scales them."""
     calibration: Calibration
     history: tuple[EpochRecord, ...]
     choices: tuple[str, ...]
@@ -125,7 +127,13 @@ def learn(
     views = tuple(dict.fromkeys(view for candidate in candidates for view in candidate))
     features.compute(views, rows, progress=progress)
     with cpu_threads(planned.threads), progress.bar("training the head", 1) as bar:
-        products = Products(lambda chosen: features.read(views, chosen), rows, seed=planned.seed, widened=_WIDENED)
+        products = Products(
+            lambda chosen: features.read(views, chosen),
+            rows,
+            seed=planned.seed,
+            widened=_WIDENED,
+            projections=_PROJECTIONS,
+        )
         learned = _learn(
             products,
             views,
@@ -168,14 +176,14 @@ def _learn(
         # All of a class is one unit: held out with it, nothing would be left to compare with.
         folds = draw_folds(anomalous, range(len(samples)), n_folds, seed=seed)
         torn = (torn_sentence(),)
-    fitting = Fitting.of(products, read, targets, folds, seed=seed)
+    fitting = Fitting.of(products, read, targets, folds, directions=settings.directions, seed=seed)
     subspace = products.subspace(fitting.whole.directions)
     if few:
         views = candidates[0]
-        (parts, _), *found = fitting.heads(views, None, (fitting.whole, *fitting.folds))
+        (((distance,), _), *found) = fitting.heads(views, None, (fitting.whole, *fitting.folds))
         distances = fitting.gathered(found)
-        calibration = normal_only(distances[~anomalous, 0])
-        sentence = few_sentence(int(anomalous.sum()))
+        calibration, false_alarms = normal_only(distances[~anomalous, 0])
+        sentence = few_sentence(int(anomalous.sum()), false_alarms)
         normal = [at for at, is_anomalous in enumerate(anomalous) if not is_anomalous]
         held_out = scored(
             [samples[at] for at in normal],
@@ -183,7 +191,9 @@ def _learn(
             expit(calibration.logits(distances[normal])),
             _HOW,
         )
-        return Learned(subspace, views, parts, calibration, (), (sentence, *torn), held_out)
+        return Learned(
+            subspace, views, (distance.along(products.random),), calibration, (), (sentence, *torn), held_out
+        )
     views, losses = fitting.better(candidates, settings)
     history: list[EpochRecord] = []
     clock = [time.perf_counter()]
@@ -192,7 +202,8 @@ def _learn(
         clock.append(time.perf_counter())
         history.append(EpochRecord(epoch=epoch, loss=loss, seconds=clock[-1] - clock[-2]))
 
-    (parts, _), *found = fitting.heads(views, settings, (fitting.whole, *fitting.folds), done=done)
+    (((classes, distance), _), *found) = fitting.heads(views, settings, (fitting.whole, *fitting.folds), done=done)
+    parts = (classes.along(subspace.basis), distance.along(products.random))
     raw = fitting.gathered(found)
     calibration = platt(raw, anomalous)
     logits = calibration.logits(raw)

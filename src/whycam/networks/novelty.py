@@ -13,12 +13,15 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.spatial.distance import cdist
 
 from whycam.types import Floats
 
 NEIGHBOURS = 5
 _CHUNK = 1024
 _TINY = 1e-12
+_RESOLUTION = 1e-3
+"""Distances below this share of what coordinates measure are none."""
 _KEYS = ("shift", "scale", "basis", "references", "spacings", "normal", "anomalous")
 
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -53,7 +56,9 @@ class Neighbourhood:
         apart = pairwise(coordinates(pooled, self.shift, self.scale, self.basis), self.references)
         nearest, mean = closest(apart)
         spacings = self.spacings.astype(np.float64)
-        found: Floats = mean / (spacings[nearest].mean(axis=1) + np.median(spacings) + _TINY)
+        # Where training images are copies of each other, their spacing is 0 but for rounding.
+        least = _RESOLUTION * float(np.linalg.norm(self.references, axis=1).mean()) + _TINY
+        found: Floats = mean / np.maximum(spacings[nearest].mean(axis=1) + np.median(spacings), least)
         return found
 
 
@@ -63,19 +68,25 @@ def coordinates(pooled: Floats, shift: Floats, scale: Floats, basis: Floats) -> 
     Standardised features ``x = (pooled - shift) * scale`` are taken along the principal directions, ``c = basis x``.
     The last coordinate is ``|x - basis' c|``, how much of x that leaves out. Without it, what no training image shows
     (a black patch, say) would go unseen: it lies along none of their directions.
+
+    Row by row, as products of whole matrices round a row otherwise in another place: equal features have equal
+    coordinates, to the bit.
     """
     x = (pooled.astype(np.float32) - shift) * scale
-    along = x @ basis.astype(np.float32).T
-    rest = np.sqrt(np.maximum((x * x).sum(axis=1) - (along * along).sum(axis=1), 0))
-    return np.column_stack([along, rest])
+    directions = basis.astype(np.float32)
+    found = np.empty((len(x), len(directions) + 1), dtype=np.float32)
+    for row, features in zip(found, x, strict=True):
+        row[:-1] = directions @ features
+        row[-1] = np.linalg.norm(features - row[:-1] @ directions)
+    return found
 
 
 def pairwise(one: Floats, other: Floats) -> Floats:
-    """Euclidean distances (N, M) float64 of rows (N, K) from rows (M, K)."""
-    one, other = one.astype(np.float64), other.astype(np.float64)
-    squares = (one * one).sum(axis=1)[:, None] + (other * other).sum(axis=1) - 2 * one @ other.T
-    found: Floats = np.sqrt(np.maximum(squares, 0))
-    return found
+    """Euclidean distances (N, M) float64 of rows (N, K) from rows (M, K); of equal rows exactly 0.
+
+    By differences: ``|a|^2 + |b|^2 - 2 ab`` is rounding noise where a and b are near each other.
+    """
+    return cdist(one.astype(np.float64), other.astype(np.float64))
 
 
 def closest(apart: Floats) -> tuple[npt.NDArray[np.intp], Floats]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,10 +26,26 @@ class Calibration:
         return result
 
 
-def normal_only(distances: Floats) -> Calibration:
-    """Without anomalies: 0.5 lies at the 99 % quantile of held-out normal distances (N,), in units of their spread."""
+def normal_only(distances: Floats, *, level: float = 0.01) -> tuple[Calibration, float]:
+    """Without anomalies: 0.5 lies just beyond all but `level` of the distances of held-out normal images.
+
+    Of n distances that is the k-th smallest with ``k = ceil((n + 1) (1 - level))``, so that a new normal image lies
+    beyond it with a chance of ``1 - k / (n + 1)`` (Vovk, Gammerman and Shafer 2005), or beyond the largest, with one of
+    ``1 / (n + 1)``, where n is too small for `level`. Logits are in units of the distances' spread.
+
+    Args:
+        distances: (N,) finite, by models that had not seen the images.
+        level: the share of new normal images that may be called anomalous, in (0, 1).
+
+    Returns:
+        The calibration, and the chance that a new normal image is called anomalous at 0.5.
+    """
+    n = len(distances)
+    k = min(n, math.ceil((n + 1) * (1 - level) - 1e-9))
+    # Beyond, not at: the image at the limit is one of those that are called normal.
+    limit = np.nextafter(float(np.sort(distances)[k - 1]), np.inf)
     slope = 1 / (float(distances.std()) + 1e-12)
-    return Calibration((slope,), -slope * float(np.quantile(distances, 0.99)))
+    return Calibration((slope,), -slope * float(limit)), 1 - k / (n + 1)
 
 
 def platt(raw: Floats, anomalous: npt.NDArray[np.bool_]) -> Calibration:

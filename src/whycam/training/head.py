@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -19,8 +19,12 @@ from whycam.types import ANOMALOUS_ABOVE, Floats
 
 Bools = npt.NDArray[np.bool_]
 
-_DIRECTIONS = 800
-_RIDGE = 1.0
+_IMAGES_A_DIRECTION = 10
+"""Along directions that fewer images have found, known images lie otherwise than new ones."""
+_OF_PROJECTIONS = 0.25
+"""No more directions than this share of the coordinates."""
+_WEIGHT_OF_THE_REST = 4.0
+_TINY = 1e-6
 _FEWEST_STEPS = 200
 _RARE_SHARE = 0.2
 _LEAST_CERTAIN = 1 / 3
@@ -47,25 +51,29 @@ class Part:
         mean: Floats = y.double().mean(dim=0).numpy() + self.bias
         return mean
 
+    def along(self, basis: Tensor) -> Part:
+        """The same function of features (n, D) whose coordinates are those along the rows of `basis` (K' >= K, D)."""
+        basis = basis[: len(self.skip)]
+        return replace(self, hidden=self.hidden @ basis, skip=self.skip @ basis)
+
 
 def assemble(
     parts: Sequence[Part], slopes: Sequence[float], intercept: float, subspace: Subspace, channels: Sequence[int]
 ) -> PooledHead:
-    """The head on pooled features whose logit is ``sum_j slopes_j * parts_j + intercept``."""
+    """The head on pooled features whose logit is ``sum_j slopes_j * parts_j + intercept``.
 
-    def widened(rows: Tensor) -> Tensor:
-        return rows @ subspace.basis[: rows.shape[-1]]
-
+    Parts are functions of features as the subspace scales them, all D of them.
+    """
     pairs = list(zip(parts, slopes, strict=True))
     return PooledHead.of(
         channels,
         shift=subspace.shift,
         scale=subspace.scale,
         skip=(
-            torch.stack([slope * widened(part.skip) for part, slope in pairs]).sum(dim=0),
+            torch.stack([slope * part.skip for part, slope in pairs]).sum(dim=0),
             intercept + sum(slope * part.bias for part, slope in pairs),
         ),
-        hidden=(torch.cat([widened(part.hidden) for part in parts]), torch.cat([part.offsets for part in parts])),
+        hidden=(torch.cat([part.hidden for part in parts]), torch.cat([part.offsets for part in parts])),
         output=(torch.cat([slope * part.output for part, slope in pairs]), 0.0),
     )
 
@@ -167,27 +175,40 @@ def certainty(targets: Floats) -> Floats:
 def fit_distance(normal: Tensor) -> Part:
     """How far an image lies from the normal ones, which needs no anomalies, as a piecewise linear function.
 
-    ``d(c) = mean_k |v_k . (c - m)| / sqrt(lambda_k + ridge)``, with the mean m, principal directions v_k and variances
-    lambda_k of normal images: the Mahalanobis distance with absolute values in place of squares, so that evidence for
-    it adds up. As |u| = 2 relu(u) - u, it has one hidden unit a direction, at most 800.
+    ``d(c) = mean_k |v_k . (c - m)| / sqrt(lambda_k) + 4 mean_j |r_j| / s_j``, with the mean m, the first principal
+    directions v_k and variances lambda_k of normal images, the rest ``r = c - m - sum_k v_k (v_k . (c - m))`` and the
+    mean size s_j of each of its coordinates: the Mahalanobis distance of probabilistic principal components (Tipping
+    and Bishop 1999, Journal of the Royal Statistical Society B 61:611), with absolute values in place of squares, so
+    that evidence for it adds up. As |u| = 2 relu(u) - u, it has one hidden unit for each term.
+
+    There is one direction for every ten images. Along more of them the images that found the directions would lie
+    elsewhere than new ones do, which have most of their length in the rest.
 
     Args:
-        normal: (V, N, K) coordinates of normal images.
+        normal: (V, n, K) coordinates of normal images along directions that these images have not helped to find.
     """
+    n, width = normal.shape[1:]
     c = normal.flatten(0, 1).double()
     middle = c.mean(dim=0)
     variances, vectors = torch.linalg.eigh((c - middle).T @ (c - middle) / len(c))
-    kept = min(_DIRECTIONS, len(c), c.shape[1])
-    variances, vectors = variances.flip(0)[:kept].clamp(min=0), vectors.flip(1)[:, :kept]
-    ridge = _RIDGE * float(variances.mean()) + 1e-12
-    directions = vectors.T / (variances + ridge).sqrt()[:, None]
-    offsets = directions @ middle
+    kept = min(n // _IMAGES_A_DIRECTION, int(_OF_PROJECTIONS * width))
+    first = vectors.flip(1)[:, :kept].T
+    rest = torch.eye(width, dtype=torch.float64) - first.T @ first
+    sizes = ((c - middle) @ rest).abs().mean(dim=0)
+    weights = torch.cat(
+        [
+            1 / (kept * (variances.flip(0)[:kept].clamp(min=0) + _TINY).sqrt()),
+            _WEIGHT_OF_THE_REST / (width * (sizes + _TINY)),
+        ]
+    )
+    rows = weights[:, None] * torch.cat([first, rest])
+    offsets = rows @ middle
     return Part(
-        hidden=directions.float(),
+        hidden=rows.float(),
         offsets=-offsets.float(),
-        output=torch.full((kept,), 2 / kept),
-        skip=-directions.mean(dim=0).float(),
-        bias=float(offsets.mean()),
+        output=torch.full((len(rows),), 2.0),
+        skip=-rows.sum(dim=0).float(),
+        bias=float(offsets.sum()),
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 Rows = npt.NDArray[np.integer]
@@ -47,10 +48,6 @@ class Directions:
     centre: Tensor
     """(M,): 0 for the mean of all rows."""
 
-    def first(self, n: int) -> Directions:
-        """The n of the largest variance."""
-        return Directions(self.weights[:, :n], self.centre)
-
 
 def find_subspace(read: Read, rows: Rows, *, directions: int, seed: int, widened: float) -> Subspace:
     """The principal directions (Pearson 1901) of all views of these rows; labels are not looked at.
@@ -59,7 +56,7 @@ def find_subspace(read: Read, rows: Rows, *, directions: int, seed: int, widened
     views. `widened` is added to each feature's spread, so that a channel that hardly ever fires stays small: the more,
     the less features are brought to one spread.
     """
-    products = Products(read, rows, seed=seed, widened=widened, among=False)
+    products = Products(read, rows, seed=seed, widened=widened)
     return products.subspace(products.directions(directions))
 
 
@@ -70,21 +67,30 @@ class Products:
     ones; so it does where they have helped to find mean and spread. So there are coordinates along the directions of
     all rows but some, from the mean of these, and they cost little: the products are the same. Spreads stay those of
     all rows: widen them so much that no single row counts.
+
+    Beside them stand projections on directions drawn at random, which no image has helped to find: distances along them
+    are nearly those along all features (Johnson and Lindenstrauss 1984), and the same for known and for new images.
     """
 
-    def __init__(self, read: Read, rows: Rows, *, seed: int, widened: float, among: bool = True) -> None:
-        """`widened` as for `find_subspace`; without `among` there are no coordinates of `rows` themselves."""
+    def __init__(self, read: Read, rows: Rows, *, seed: int, widened: float, projections: int | None = None) -> None:
+        """`widened` as for `find_subspace`; with so many `projections`, also of and among `rows` themselves."""
         self.shift, self.scale, views = _standard(read, rows, widened)
         drawn = np.sort(np.random.default_rng(seed).permutation(len(rows))[: max(1, _MOST_ROWS // views)])
         self._x = ((read(rows[drawn]) - self.shift) * self.scale).flatten(0, 1)
         self._row_of = np.tile(drawn, views)
         """Which of `rows` each of the drawn views is of."""
         self._own = self._x @ self._x.T
-        if among:
-            parts = []
+        if projections is not None:
+            random = torch.randn(projections, len(self.shift), generator=torch.Generator().manual_seed(seed))
+            self.random = F.normalize(random, dim=1)
+            """(P, D) directions drawn at random, each of length 1."""
+            along, projected = [], []
             for first in range(0, len(rows), _CHUNK):
-                parts.append(((read(rows[first : first + _CHUNK]) - self.shift) * self.scale) @ self._x.T)
-            self._all = torch.cat(parts, dim=1)
+                scaled = (read(rows[first : first + _CHUNK]) - self.shift) * self.scale
+                along.append(scaled @ self._x.T)
+                projected.append(scaled @ self.random.T)
+            self._all = torch.cat(along, dim=1)
+            self._projected = torch.cat(projected, dim=1)
 
     def subspace(self, directions: Directions) -> Subspace:
         """These directions, as any image's features can be taken along them."""
@@ -117,6 +123,10 @@ class Products:
         start = directions.centre @ self._own @ directions.weights
         found: Tensor = self._all[list(views)] @ directions.weights - start
         return found
+
+    def projected(self, *, views: Sequence[int]) -> Tensor:
+        """(V, n, P): all rows along the random directions, views as for `coordinates`."""
+        return self._projected[list(views)]
 
 
 def _standard(read: Read, rows: Rows, widened: float) -> tuple[Tensor, Tensor, int]:
