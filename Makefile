@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 TEST_ENV := OMP_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench bench-peers clean
+.PHONY: help demo test check check-portable format bench bench-peers clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -23,6 +23,9 @@ check: $(VENV)/.dev ## Lint, format, types, layers, then all tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	@$(MAKE) --no-print-directory test
+
+check-portable: $(VENV)/.dev ## Numeric tests as other processors would compute them (about ten minutes)
+	@$(BIN)/python -m tests.portable
 
 format: $(VENV)/.dev ## Put the code into shape
 	$(BIN)/ruff check --fix
