@@ -119,7 +119,7 @@ class Stored:
         """As EXIF numbers it; 1 once Pillow has turned the image by itself."""
         if self.image is None:
             return 1 if self.page is None else self.page.number(tag.ORIENTATION, 1)
-        return _orientation(self.image, self.data)
+        return _orientation(self.image)
 
     @property
     def size_hw(self) -> tuple[int, int]:
@@ -128,6 +128,9 @@ class Stored:
         if self.image is not None and self.page is not None:
             return self.image.height, self.image.width
         height, width = self.page.size_hw if self.page is not None else _size_of(self.image)
+        # Pillow decodes a whole PNG to look for tags behind its picture.
+        if self.packed and not any(sign in self.data for sign in _PNG_TAGS):
+            return height, width
         return (width, height) if self.orientation in (5, 6, 7, 8) else (height, width)
 
     def plain(self) -> Plain:
@@ -325,10 +328,7 @@ def _turned(values: Any, orientation: int) -> Any:
     return values[:, ::-1] if orientation in (2, 3, 6, 7) else values
 
 
-def _orientation(image: Image.Image, data: bytes) -> int:
-    # Pillow decodes a whole PNG to look for tags behind its picture.
-    if image.format == "PNG" and not any(sign in data for sign in _PNG_TAGS):
-        return 1
+def _orientation(image: Image.Image) -> int:
     try:
         return int(image.getexif().get(_ORIENTATION, 1))
     # Damaged metadata do not make the pixels wrong; viewers ignore them too.
