@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from tests.data.tiffs import file, page, tiff
 from whycam.data.images import decode, look, read_image
@@ -160,6 +162,23 @@ def test_wide_images_are_set_upright_as_narrow_ones_are(orientation: int) -> Non
         levels = Levels(0, 65535, "full range")
         np.testing.assert_array_equal(decode(wide, levels), decode(narrow))
         assert look(wide).size_hw == look(narrow).size_hw == decode(narrow).shape[:2]
+
+
+@pytest.mark.parametrize("compression", ["none", "lzw", "deflate", "packbits"])
+@pytest.mark.parametrize("kind", ["u1", "u2", "i2", "f4"])
+def test_bits_in_reverse(compression: str, kind: str) -> None:
+    values, levels = as_type(RGB, kind)
+    turned = page(values, 2, compression=compression, rows=8, more={266: 2})
+    reverse = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+    turned["parts"] = [part.translate(reverse) for part in turned["parts"]]
+    np.testing.assert_array_equal(shown(tiff(turned), levels), RGB)
+
+
+@pytest.mark.parametrize("compression", ["group3", "group4", "tiff_lzw", "raw"])
+def test_fax(compression: str) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(GREY > 99).save(buffer, "TIFF", compression=compression)
+    np.testing.assert_array_equal(decode(buffer.getvalue())[:, :, 0], (GREY > 99) * 255)
 
 
 REFUSED: dict[str, tuple[bytes, str]] = {

@@ -14,11 +14,13 @@ from PIL import Image
 from whycam.data.levels import EIGHT_BIT, OUTSIDE, ImageFacts, Levels, Remark, find_levels, summarise
 from whycam.data.stored import FORMATS as FORMATS
 from whycam.data.stored import MAX_PIXELS as MAX_PIXELS
-from whycam.data.stored import Stored, Wide, grey_or_rgb, opened
+from whycam.data.stored import Wide, grey_or_rgb, opened
 from whycam.data.tiff_samples import Values
 from whycam.errors import ImageError, OptionError
 from whycam.types import Pixels
 
+DECODING = 2
+"""Rises where the same file gives other pixels than before, so that pixels kept from then are not taken for these."""
 MAX_BYTES = 2**30
 """Larger files are refused unread; 89 megapixels of uncompressed 16-bit RGBA take 0.7 of it."""
 
@@ -157,11 +159,12 @@ def _bytes_of(source: Path | bytes) -> bytes:
 def _read(source: Path | bytes, levels: Levels | None, size_hw: tuple[int, int] | None, *, first_page: bool) -> Decoded:
     size = None if size_hw is None else check_size(size_hw)
     with opened(_bytes_of(source), first_page=first_page) as stored:
-        if stored.wide:
-            image, remarks = _mapped(stored, levels)
+        found = stored.wide_values() if stored.wide else stored.plain()
+    try:
+        if isinstance(found, Wide):
+            image, remarks = _mapped(found, levels)
         else:
-            plain = stored.plain()
-            image, remarks = plain.image, plain.remarks
+            image, remarks = found.image, found.remarks
             if levels is not None and not levels.mixed:
                 remarks = (*remarks, Remark("eight bits"))
             if image.getbbox() is None:
@@ -169,23 +172,23 @@ def _read(source: Path | bytes, levels: Levels | None, size_hw: tuple[int, int] 
         if size is not None:
             image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
         return Decoded(_as_array(image), remarks)
+    except MemoryError as error:
+        raise ImageError("not enough memory to decode it") from error
 
 
 _BLACK = "every pixel is black: a damaged file or a covered lens"
 
 
-def _mapped(stored: Stored, levels: Levels | None) -> tuple[Image.Image, tuple[Remark, ...]]:
+def _mapped(wide: Wide, levels: Levels | None) -> tuple[Image.Image, tuple[Remark, ...]]:
     """A wide image as one of mode L or RGB."""
-    wide = stored.wide_values()
     visible = _visible(wide)
     remarks = wide.remarks
     if levels is None:
-        facts = ImageFacts((1, 1), stored.bits, stored.kind, stored.colour, False, summarise(visible))
-        used = find_levels([facts])
+        used = find_levels([ImageFacts((1, 1), wide.bits, wide.kind, False, False, summarise(visible))])
     else:
-        used = levels.of(stored.bits, stored.kind)
+        used = levels.of(wide.bits, wide.kind)
         if levels == EIGHT_BIT:
-            remarks = (*remarks, Remark("wide", stored.bits))
+            remarks = (*remarks, Remark("wide", wide.bits))
         below, above = used.outside(visible)
         if below > OUTSIDE:
             remarks = (*remarks, Remark("below levels", below))

@@ -197,7 +197,7 @@ def sentence(remark: Remark) -> str:
         "alpha ignored": "Its transparency is ignored, as it would hide every pixel.",
         "bands ignored": f"{count} band{'' if count == '1' else 's'} of unknown meaning beside its colours "
         f"{'is' if count == '1' else 'are'} ignored.",
-        "inverted": "It stores white as the lowest value, and is shown as that says.",
+        "inverted": "It stores white as the lowest value, and is read so.",
         "first page": f"Only the first of its {count} pages is read.",
         "below levels": f"{share} are darker than black in the training images, and shown as black.",
         "above levels": f"{share} are brighter than white in the training images, and shown as white.",

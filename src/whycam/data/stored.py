@@ -49,6 +49,8 @@ class Wide:
     values: Values
     alpha: npt.NDArray[np.float64] | None
     """(H, W, 1) from 0 transparent to 1 opaque."""
+    bits: int
+    kind: Kind
     remarks: tuple[Remark, ...]
 
 
@@ -169,7 +171,8 @@ class Stored:
             alpha = None
         if values.dtype.kind == "f" and not np.isfinite(values).all():
             raise ImageError("values that are not finite (NaN or infinite)")
-        return Wide(_turned(values, orientation), None if alpha is None else _turned(alpha, orientation), remarks)
+        alpha = None if alpha is None else _turned(alpha, orientation)
+        return Wide(_turned(values, orientation), alpha, self.bits, self.kind, remarks)
 
 
 @contextmanager
