@@ -196,7 +196,7 @@ VALUES = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(VALUES, min_size=1, max_size=8))
 def test_any_set_has_levels_that_keep_the_order(images: list[np.ndarray]) -> None:
     facts = [ImageFacts((4, 5), 16, "unsigned", False, False, summarise(image)) for image in images]

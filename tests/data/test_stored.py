@@ -265,7 +265,7 @@ def test_no_bytes_raise_anything_but_image_errors(start: bytes, rest: bytes) -> 
             assert str(error) and "\n" not in str(error)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.sampled_from(SEEDS), st.data())
 def test_damaged_files_raise_nothing_but_image_errors(whole: bytes, data: st.DataObject) -> None:
     changed = bytearray(whole)

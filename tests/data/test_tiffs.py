@@ -268,7 +268,7 @@ WHOLE = [
 ]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.sampled_from(WHOLE), st.data())
 def test_damaged_bytes_raise_nothing_but_image_errors(whole: bytes, data: st.DataObject) -> None:
     changed = bytearray(whole)

@@ -40,18 +40,18 @@ def look(source: Path | bytes, *, first_page: bool = False) -> ImageFacts:
     Raises ImageError as `decode` does, except for damage that only the pixels show.
     """
     with opened(_bytes_of(source), first_page=first_page) as stored:
-        size_hw, remarks = stored.size_hw, stored.remarks
-        alpha, values = stored.alpha, None
-        if stored.wide:
-            wide = stored.wide_values()
-            remarks, alpha = wide.remarks, wide.alpha is not None
-            values = summarise(_visible(wide))
-        elif alpha:
-            plain = stored.plain()
-            remarks, alpha = plain.remarks, plain.alpha
-        if stored.inverted:
-            remarks = (*remarks, Remark("inverted"))
-        return ImageFacts(size_hw, stored.bits, stored.kind, stored.colour, alpha, values, remarks)
+        size_hw, remarks, colour, alpha = stored.size_hw, stored.remarks, stored.colour, stored.alpha
+        bits, kind, inverted = stored.bits, stored.kind, stored.inverted
+        wide = stored.wide_values() if stored.wide else None
+        plain = stored.plain() if alpha and wide is None else None
+    values = None if wide is None else summarise(_visible(wide))
+    if plain is not None:
+        remarks, alpha = plain.remarks, plain.alpha
+    if wide is not None:
+        remarks, alpha = wide.remarks, wide.alpha is not None
+    if inverted:
+        remarks = (*remarks, Remark("inverted"))
+    return ImageFacts(size_hw, bits, kind, colour, alpha, values, remarks)
 
 
 def decode(source: Path | bytes, levels: Levels | None = None, *, first_page: bool = False) -> Pixels:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import struct
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +15,7 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 from whycam.data import tiff_tags as tag
 from whycam.data.hushed import HUSHED
 from whycam.data.levels import Remark
+from whycam.data.png_samples import png_values
 from whycam.data.refusals import reason, why_unidentified
 from whycam.data.tiff_pictures import bands_ignored, eight_bits, for_pillow, wide_values
 from whycam.data.tiff_samples import Values, holds_a_part
@@ -164,7 +163,7 @@ class Stored:
         if self.page is not None:
             values, alpha = wide_values(self.data, self.page)
         elif self.image is not None:
-            values, alpha = _png_values(self.data, self.image, self.packed)
+            values, alpha = png_values(self.data, self.image, self.packed)
         if alpha is not None and not alpha.any():
             alpha, remarks = None, (*remarks, Remark("alpha ignored"))
         if alpha is not None and (alpha == 1).all():
@@ -226,7 +225,9 @@ def _pages(count: int, what: str, first_page: bool) -> tuple[Remark, ...]:
     if count <= 1:
         return ()
     if not first_page:
-        raise ImageError(f"{count} {what} in one file: save each as a file of its own, or have only the first one read")
+        raise ImageError(
+            f"{count} {what} in one file: save each as a file of its own, or have only the first read (--first-page)"
+        )
     return (Remark("first page", count),)
 
 
@@ -251,42 +252,6 @@ def _holds_a_part(image: Image.Image) -> bool:
     planes = len(image.getbands()) if tags.get(tag.PLANES) == 2 else 1
     needed = -(-image.height // max(1, int(tags.get(tag.ROWS_PER_STRIP, image.height)))) * planes
     return len(tags[tag.STRIP_OFFSETS]) > needed
-
-
-# ---------------------------------------------------------------- PNG
-
-
-def _png_values(data: bytes, image: Image.Image, packed: str) -> tuple[Values, npt.NDArray[np.float64] | None]:
-    """A 16-bit PNG: colours (H, W, 1 or 3), alpha from 0 to 1 (H, W, 1)."""
-    key = image.info.get("transparency")
-    if packed.startswith("LA"):
-        # Two samples of 16 bits are packed as four of 8 are: so is every filter and interlacing.
-        with Image.open(io.BytesIO(_as_rgba(data)), formats=("PNG",)) as again:
-            four = np.asarray(again).astype(np.uint16)
-        both = four[:, :, 0::2] << 8 | four[:, :, 1::2]
-        return both[:, :, :1], both[:, :, 1:] / 65535
-    if packed.startswith("I"):
-        values = np.asarray(image).astype(np.uint16)[:, :, np.newaxis]
-        alpha = None if key is None else (values != key).astype(np.float64)
-        return values, alpha
-    image.load()
-    high = np.asarray(image).astype(np.uint16)
-    # Pillow keeps one byte of each sample: the high one, or read in the other byte order the low one.
-    with Image.open(io.BytesIO(data), formats=("PNG",)) as again:
-        tiles: Any = getattr(again, "tile", [])
-        again.tile = [tiles[0]._replace(args=packed.replace(";16B", ";16L"))]
-        low = np.asarray(again)
-    values = high << 8 | low
-    if values.shape[2] == 4:
-        return values[:, :, :3], values[:, :, 3:] / 65535
-    alpha = None if key is None else (values != np.array(key)).any(axis=2, keepdims=True).astype(np.float64)
-    return values, alpha
-
-
-def _as_rgba(png: bytes) -> bytes:
-    # The header stands first: length, name, width, height, bits, colours (6 is RGBA), three more, checksum.
-    header = png[12:24] + b"\x08\x06" + png[26:29]
-    return png[:12] + header + struct.pack(">I", zlib.crc32(header)) + png[33:]
 
 
 # ---------------------------------------------------------------- pixels of 8 bits
