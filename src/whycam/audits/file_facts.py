@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from whycam.data.hushed import HUSHED
-from whycam.data.images import FORMATS
+from whycam.data.images import FORMATS, look
 from whycam.data.parallel import in_order
-from whycam.errors import DataError, printable
+from whycam.errors import DataError, ImageError, printable
 from whycam.progress import SILENT, Progress
 from whycam.types import Sample
 
@@ -86,6 +86,8 @@ def _facts(sample: Sample) -> FileFacts:
             tables = getattr(image, "quantization", None)
             table = tables.get(0) if isinstance(tables, dict) else None
             kind = f"{image.format} {image.mode}"
+    except UnidentifiedImageError:
+        return _without_pillow(sample)
     # On damaged bytes Pillow raises whatever its parsers trip over.
     except Exception as error:
         raise DataError(f"{printable(sample.path)} cannot be opened: {error}.") from error
@@ -101,6 +103,17 @@ def _facts(sample: Sample) -> FileFacts:
         taken=_taken(tags),
         named=date_in(sample.path.stem),
     )
+
+
+def _without_pillow(sample: Sample) -> FileFacts:
+    """A TIFF of samples that Pillow does not know."""
+    try:
+        facts, n_bytes = look(sample.path, first_page=True), sample.path.stat().st_size
+    except (ImageError, OSError) as error:
+        raise DataError(f"{printable(sample.path)} cannot be opened: {error}.") from error
+    kind = f"TIFF {facts.bits}-bit {facts.kind} {'colour' if facts.colour else 'grey'}"
+    named = date_in(sample.path.stem)
+    return FileFacts(n_bytes, facts.size_hw, kind, None, "", "", 0, (None,) * len(_SETTINGS), None, named)
 
 
 def _exif(image: Image.Image) -> dict[int, Any]:

@@ -1,59 +1,86 @@
-"""Turns image files into uint8 pixels, or says in one plain phrase why it cannot; here no byte is trusted."""
+"""Image files in, uint8 pixels out, and what must be said about them; arrays of the Python API likewise."""
 
 from __future__ import annotations
 
 import hashlib
-import io
 import stat
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageCms, UnidentifiedImageError
+from PIL import Image
 
-from whycam.data.hushed import HUSHED
+from whycam.data.levels import EIGHT_BIT, OUTSIDE, ImageFacts, Levels, Remark, find_levels, summarise
+from whycam.data.stored import FORMATS as FORMATS
+from whycam.data.stored import MAX_PIXELS as MAX_PIXELS
+from whycam.data.stored import Wide, grey_or_rgb, opened
+from whycam.data.tiff_samples import Values
 from whycam.errors import ImageError, OptionError
 from whycam.types import Pixels
 
-FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF")
-MAX_PIXELS = 89_478_485
-"""Larger images are refused; this is also where Pillow begins to suspect a decompression bomb."""
+DECODING = 2
+"""Rises where the same file gives other pixels than before, so that pixels kept from then are not taken for these."""
 MAX_BYTES = 2**30
 """Larger files are refused unread; 89 megapixels of uncompressed 16-bit RGBA take 0.7 of it."""
 
-_BITS_PER_SAMPLE, _STRIP_OFFSETS, _ROWS_PER_STRIP, _PLANES = 258, 273, 278, 284  # TIFF tags
-_ORIENTATION = 0x0112  # EXIF tag
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-"""EXIF orientation -> what sets the image upright."""
+
+@dataclass(frozen=True)
+class Decoded:
+    """The pixels of one image and what must be said about them."""
+
+    pixels: Pixels
+    """(H, W, 1) if it is grey, else (H, W, 3) RGB."""
+    remarks: tuple[Remark, ...]
 
 
-def decode(source: Path | bytes) -> Pixels:
+def look(source: Path | bytes, *, first_page: bool = False) -> ImageFacts:
+    """What a file stores; pixels are decoded only where samples have more than 8 bits or there is transparency.
+
+    Raises ImageError as `decode` does, except for damage that only the pixels show.
+    """
+    with opened(_bytes_of(source), first_page=first_page) as stored:
+        size_hw, remarks, colour, alpha = stored.size_hw, stored.remarks, stored.colour, stored.alpha
+        bits, kind, inverted = stored.bits, stored.kind, stored.inverted
+        wide = stored.wide_values() if stored.wide else None
+        plain = stored.plain() if alpha and wide is None else None
+    values = None if wide is None else summarise(_visible(wide))
+    if plain is not None:
+        remarks, alpha = plain.remarks, plain.alpha
+    if wide is not None:
+        remarks, alpha = wide.remarks, wide.alpha is not None
+    if inverted:
+        remarks = (*remarks, Remark("inverted"))
+    return ImageFacts(size_hw, bits, kind, colour, alpha, values, remarks)
+
+
+def decode(source: Path | bytes, levels: Levels | None = None, *, first_page: bool = False) -> Pixels:
     """The pixels of one image: uint8 (H, W, 1) if it is grey, else (H, W, 3) RGB.
 
-    Reads JPEG, PNG, BMP, WebP, TIFF and GIF (of several pages or frames the first), told apart by content, not by
-    suffix. EXIF orientation is applied. Transparency is laid on white, as a viewer shows it. A colour file whose three
-    channels agree everywhere is grey. Brightness is never stretched to the image's own range, as it may be the signal:
-    grey values of 16 bits are divided by 257 and rounded, of 12 bits likewise by their full range, floats within
-    [0, 1] are multiplied by 255; colours of 16 bits keep their high byte. Colour profiles are not applied.
+    Reads JPEG, PNG, BMP, WebP, TIFF and GIF, told apart by content, not by suffix. EXIF orientation is applied.
+    Transparency is laid on white, as a viewer shows it; one that hides every pixel is ignored. A colour file whose
+    three channels agree everywhere is grey. Samples of more than 8 bits go through the `levels` of their data set;
+    without any the image is a set of its own. Colour profiles are not applied.
 
     Raises ImageError, whose text is the reason alone: missing, empty, not an image, truncated, damaged, of more than 89
-    megapixels, or black in every pixel (what a damaged file or a covered lens looks like).
+    megapixels, of several pages or frames unless `first_page`, or black in every pixel (what a damaged file or a
+    covered lens looks like).
     """
-    return _as_array(_decoded(source))
+    return _read(source, levels, None, first_page=first_page).pixels
 
 
-def decode_resized(source: Path | bytes, size_hw: tuple[int, int]) -> Pixels:
+def decode_resized(
+    source: Path | bytes, size_hw: tuple[int, int], levels: Levels | None = None, *, first_page: bool = False
+) -> Pixels:
     """`resize(decode(source), size_hw)`, but faster, as the full image never becomes an array; raises as these do."""
-    height, width = check_size(size_hw)
-    return _as_array(_decoded(source).resize((width, height), Image.Resampling.BILINEAR))
+    return _read(source, levels, size_hw, first_page=first_page).pixels
+
+
+def read_image(
+    source: Path | bytes, *, levels: Levels, size_hw: tuple[int, int] | None = None, first_page: bool = False
+) -> Decoded:
+    """The pixels of one image under the levels of a data set, and how it fits them; raises as `decode` does."""
+    return _read(source, levels, size_hw, first_page=first_page)
 
 
 def read_bytes(path: Path) -> bytes:
@@ -125,133 +152,63 @@ def check_size(size_hw: tuple[int, int]) -> tuple[int, int]:
     return int(sides[0]), int(sides[1])
 
 
+def _bytes_of(source: Path | bytes) -> bytes:
+    return source if isinstance(source, bytes) else read_bytes(source)
+
+
+def _read(source: Path | bytes, levels: Levels | None, size_hw: tuple[int, int] | None, *, first_page: bool) -> Decoded:
+    size = None if size_hw is None else check_size(size_hw)
+    with opened(_bytes_of(source), first_page=first_page) as stored:
+        found = stored.wide_values() if stored.wide else stored.plain()
+    try:
+        if isinstance(found, Wide):
+            image, remarks = _mapped(found, levels)
+        else:
+            image, remarks = found.image, found.remarks
+            if levels is not None and not levels.mixed:
+                remarks = (*remarks, Remark("eight bits"))
+            if image.getbbox() is None:
+                raise ImageError(_BLACK)
+        if size is not None:
+            image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
+        return Decoded(_as_array(image), remarks)
+    except MemoryError as error:
+        raise ImageError("not enough memory to decode it") from error
+
+
+_BLACK = "every pixel is black: a damaged file or a covered lens"
+
+
+def _mapped(wide: Wide, levels: Levels | None) -> tuple[Image.Image, tuple[Remark, ...]]:
+    """A wide image as one of mode L or RGB."""
+    visible = _visible(wide)
+    remarks = wide.remarks
+    if levels is None:
+        used = find_levels([ImageFacts((1, 1), wide.bits, wide.kind, False, False, summarise(visible))])
+    else:
+        used = levels.of(wide.bits, wide.kind)
+        if levels == EIGHT_BIT:
+            remarks = (*remarks, Remark("wide", wide.bits))
+        below, above = used.outside(visible)
+        if below > OUTSIDE:
+            remarks = (*remarks, Remark("below levels", below))
+        if above > OUTSIDE:
+            remarks = (*remarks, Remark("above levels", above))
+    pixels = used.apply(wide.values)
+    if wide.alpha is not None:
+        pixels = np.rint(pixels * wide.alpha + 255 * (1 - wide.alpha)).astype(np.uint8)
+    if not pixels.any():
+        low = f"no value is above {used.low:g}, which is black in these images"
+        raise ImageError(f"{low}: a damaged file or a covered lens" if visible.any() else _BLACK)
+    image = Image.fromarray(np.ascontiguousarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels))
+    return grey_or_rgb(image), remarks
+
+
+def _visible(wide: Wide) -> Values:
+    return wide.values if wide.alpha is None else wide.values[wide.alpha[:, :, 0] > 0]
+
+
 def _as_array(image: Image.Image) -> Pixels:
     # A copy, because an array over Pillow's own memory is read-only, which torch warns about.
     pixels: Pixels = np.array(image)
     return pixels.reshape(image.height, image.width, -1)
-
-
-def _decoded(source: Path | bytes) -> Image.Image:
-    """The image in mode L or RGB, upright and not all black."""
-    data = source if isinstance(source, bytes) else read_bytes(source)
-    if not data:
-        raise ImageError("the file is empty")
-    try:
-        with HUSHED, Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            final = _decode_open(image)
-    except ImageError:
-        raise
-    except Image.DecompressionBombError as error:
-        raise ImageError(f"far more pixels than the limit of {MAX_PIXELS / 1e6:.0f} megapixels") from error
-    except UnidentifiedImageError as error:
-        raise ImageError("not a readable JPEG, PNG, BMP, WebP, TIFF or GIF image") from error
-    # On damaged bytes Pillow raises whatever its parsers trip over: OSError, SyntaxError, struct.error, ValueError, ...
-    except Exception as error:
-        raise ImageError(_reason(error)) from error
-    if final.getbbox() is None:
-        raise ImageError("every pixel is black: a damaged file or a covered lens")
-    return final
-
-
-def _decode_open(image: Image.Image) -> Image.Image:
-    width, height = image.size
-    if min(width, height) < 1:
-        raise ImageError("damaged: it has no pixels")
-    if width * height > MAX_PIXELS:
-        limit = f"the limit of {MAX_PIXELS / 1e6:.0f} megapixels"
-        raise ImageError(f"{width} x {height} pixels, more than {limit}")
-    # What a file does not give, Pillow leaves black without a word.
-    if _holds_a_part(image):
-        raise ImageError("damaged: the file holds only a part of its picture")
-    image.load()
-    # After load(), as Pillow applies a TIFF's orientation itself while loading, and then drops the tag.
-    orientation = _orientation(image)
-    final = _grey_or_rgb(image)
-    return final.transpose(_TURNS[orientation]) if orientation in _TURNS else final
-
-
-def _holds_a_part(image: Image.Image) -> bool:
-    """Whether a TIFF's header names more rows than its strips hold, or a GIF's more area than its first frame."""
-    # What a transparent GIF leaves out is white, as a viewer shows it.
-    if image.format == "GIF" and "transparency" in image.info:
-        return False
-    if image.format in ("TIFF", "GIF") and _tiled_area(image) < image.width * image.height:
-        return True
-    # A strip that is a JPEG has its own height; where the header gives it more rows, there are strips left over.
-    tags = getattr(image, "tag_v2", {})
-    if image.info.get("compression") != "jpeg" or _STRIP_OFFSETS not in tags:
-        return False
-    planes = len(image.getbands()) if tags.get(_PLANES) == 2 else 1
-    needed = -(-image.height // max(1, int(tags.get(_ROWS_PER_STRIP, image.height)))) * planes
-    return len(tags[_STRIP_OFFSETS]) > needed
-
-
-def _tiled_area(image: Image.Image) -> int:
-    # Several planes of one picture have the same boxes.
-    boxes = {tuple(tile[1]) for tile in getattr(image, "tile", ())}
-    return sum((right - left) * (bottom - top) for left, top, right, bottom in boxes)
-
-
-def _grey_or_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I;16"):
-        return _scaled(np.asarray(image), _full_range(image))
-    if image.mode == "I":
-        values = np.asarray(image)
-        low, high = int(values.min()), int(values.max())
-        if low < 0 or high > 65535:
-            raise ImageError(f"32-bit values from {low} to {high}, expected 0 to 65535")
-        return _scaled(values, 65535)
-    if image.mode == "F":
-        floats = np.asarray(image)
-        if not np.isfinite(floats).all():
-            raise ImageError("floating-point values that are not finite, expected 0 to 1")
-        if floats.min() < 0 or floats.max() > 1:
-            raise ImageError(f"floating-point values from {floats.min():.3g} to {floats.max():.3g}, expected 0 to 1")
-        return Image.fromarray(np.rint(floats * 255).astype(np.uint8))
-    if image.mode == "LAB":
-        profiles = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
-        image = ImageCms.profileToProfile(image, *profiles, outputMode="RGB") or image
-    if image.has_transparency_data:
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image.convert("RGBA"))
-    if image.mode in ("1", "L"):
-        return image.convert("L")
-    rgb = image if image.mode == "RGB" else image.convert("RGB")
-    return rgb.getchannel(0) if _is_grey(rgb) else rgb
-
-
-def _full_range(image: Image.Image) -> int:
-    bits = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, (16,))
-    return 4095 if tuple(bits) == (12,) else 65535
-
-
-def _scaled(values: npt.NDArray[np.integer], full: int) -> Image.Image:
-    # By a table, as arithmetic on a large image would hold several wide copies of it.
-    table = ((np.arange(full + 1) * 255 + full // 2) // full).astype(np.uint8)
-    return Image.fromarray(table[values])
-
-
-def _is_grey(rgb: Image.Image) -> bool:
-    # The coarse look first: it settles nearly every coloured image without touching all pixels.
-    for size in ((min(rgb.width, 64), min(rgb.height, 64)), rgb.size):
-        part = np.asarray(rgb if size == rgb.size else rgb.resize(size, Image.Resampling.NEAREST))
-        if not (np.array_equal(part[..., 0], part[..., 1]) and np.array_equal(part[..., 0], part[..., 2])):
-            return False
-    return True
-
-
-def _orientation(image: Image.Image) -> int:
-    try:
-        return int(image.getexif().get(_ORIENTATION, 1))
-    # Damaged metadata do not make the pixels wrong; viewers ignore them too.
-    except Exception:  # noqa: BLE001
-        return 1
-
-
-def _reason(error: Exception) -> str:
-    text = " ".join(str(error).split())[:120]
-    if isinstance(error, MemoryError):
-        return "not enough memory to decode it"
-    if "truncated" in text.lower():
-        return "truncated: the file ends before the picture does"
-    return f"damaged: {text or type(error).__name__}"
