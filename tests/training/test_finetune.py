@@ -12,7 +12,6 @@ import torch
 
 from tests.conftest import make_parts
 from whycam import run_folder
-from whycam.data.cache import PixelCache, open_pixels
 from whycam.data.samples import open_dataset
 from whycam.data.split import split_samples
 from whycam.errors import DataError, OptionError, RunError
@@ -26,6 +25,7 @@ from whycam.networks.device import as_input
 from whycam.networks.pooled import PooledNetwork
 from whycam.networks.views import turn, turn_back
 from whycam.progress import SILENT
+from whycam.store.pixels import PixelCache, open_pixels
 from whycam.training.checkpoint import load_checkpoint
 from whycam.training.recipe import CENTRED_ON, DEFAULT, FINETUNE, HeadSettings, choose_recipe
 from whycam.types import Dataset, EpochRecord
