@@ -126,22 +126,23 @@ class Rows:
                 raise ValueError("The rows differ in type or shape: read them one by one, or into an array.")
             dtype, shape = layouts.pop() if layouts else (np.dtype(np.float32), ())
             out = np.empty((len(digests), *shape), dtype=dtype)
-        firsts = places[edges[:-1]]
-        where = zip(shelf.numbers[firsts].tolist(), shelf.inside[firsts].tolist(), strict=True)
+        runs = np.array(edges, dtype=np.intp)
+        firsts = places[runs[:-1]]
+        lengths = places[runs[1:] - 1] - firsts + 1
+        columns = (order[runs[:-1]], lengths, shelf.numbers[firsts], shelf.inside[firsts])
+        where = zip(*(column.tolist() for column in columns), strict=True)
         data = bytes_of(out) if out.flags.c_contiguous else None
-        length = out.nbytes // max(1, len(out))
-        for (start, stop), (number, first) in zip(pairwise(edges), where, strict=True):
+        layout, size = (out.dtype, out.shape[1:]), out.nbytes // max(1, len(out))
+        for (start, stop), (at, n, number, first) in zip(pairwise(edges), where, strict=True):
             chunk = self._in_use(shelf, number)
-            dtype, shape = chunk.layout(first)
-            at, steps = order[start:stop], places[start:stop] - places[start]
-            n = int(steps[-1]) + 1
-            straight = n == len(at) and (n == 1 or bool((at[1:] - at[:-1] == 1).all()))
-            if data and straight and dtype == out.dtype and shape == out.shape[1:]:
-                chunk.read(first, first + n, data[int(at[0]) * length : (int(at[0]) + n) * length])
+            straight = n == stop - start and (n == 1 or bool((np.diff(order[start:stop]) == 1).all()))
+            if data and straight and chunk.layout(first) == layout:
+                chunk.read(first, first + n, data[at * size : (at + n) * size])
             else:
+                dtype, shape = chunk.layout(first)
                 rows = np.empty((n, *shape), dtype=dtype)
                 chunk.read(first, first + n, bytes_of(rows))
-                out[at] = rows[steps]
+                out[order[start:stop]] = rows[places[start:stop] - places[start]]
         return out
 
     def _in_use(self, shelf: _Shelf, number: int) -> Chunk:
