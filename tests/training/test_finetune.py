@@ -226,8 +226,23 @@ def test_a_cache_that_may_not_hold_the_maps_is_told(
 ) -> None:
     maps = Maps(build_backbone(RECIPE.backbone, ("block7",), pretrained=True), data[1], device=torch.device("cpu"))
     monkeypatch.setenv("WHYCAM_CACHE_GB", "0.0001")
-    with pytest.raises(OptionError, match="`WHYCAM_CACHE_GB` must be at least"):
+    with pytest.raises(OptionError, match="`WHYCAM_CACHE_GB` must be at least ") as caught:
         maps.compute((0, 4), np.arange(40))
+    told = float(str(caught.value).split("at least ")[1].split()[0])
+    assert 0 < 4 * maps.width * 40 * 2 / 1e9 <= told, "the number shown is enough"
+
+
+def test_numbers_that_are_not_finite_are_kept_nowhere(
+    data: tuple[Dataset, PixelCache], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("WHYCAM_CACHE_DIR", str(tmp_path))
+    features = Features(
+        build_backbone(RECIPE.backbone, ("block7",), pretrained=True), data[1], device=torch.device("cpu")
+    )
+    monkeypatch.setattr(features, "_computed", lambda images: torch.full((len(images), features.width), torch.nan))
+    with pytest.raises(RunError, match="numbers that are not finite"):
+        features.compute((0,), np.arange(4))
+    assert not list(tmp_path.glob("*/*.rows"))
 
 
 def test_the_recipe_takes_epochs_and_symmetry_but_no_other_backbone() -> None:
