@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.record import record
-from whycam.data.cache import open_pixels
 from whycam.data.elpv import elpv_dataset
+from whycam.store.pixels import open_pixels
 from whycam.types import Sample
 
 FILES, SIZE = 10_000, (325, 325)
@@ -35,7 +35,7 @@ def main() -> None:
         seconds = []
         for _ in range(2):
             start = time.perf_counter()
-            open_pixels(samples, SIZE, folder=folder / "cache").close()
+            open_pixels(samples, SIZE, folder=folder / "cache")
             seconds.append(time.perf_counter() - start)
     row = {
         "files": FILES,

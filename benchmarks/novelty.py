@@ -17,7 +17,6 @@ from sklearn.metrics import roc_auc_score
 
 from benchmarks.magnetic_tile import VARIABLE
 from benchmarks.record import record
-from whycam.data.cache import PixelCache, open_pixels
 from whycam.data.elpv import elpv_dataset
 from whycam.data.samples import open_dataset
 from whycam.data.split import split_samples
@@ -27,6 +26,7 @@ from whycam.networks.device import as_input
 from whycam.networks.engine import engine_for
 from whycam.networks.heads import pool_all
 from whycam.networks.novelty import NoveltyModel
+from whycam.store.pixels import PixelCache, open_pixels
 from whycam.terminal import TerminalProgress
 from whycam.training.novelty import fit_novelty
 from whycam.training.recipe import DEFAULT

@@ -18,7 +18,6 @@ from scipy.stats import beta, betabinom, binom, norm
 
 from benchmarks.magnetic_tile import VARIABLE
 from benchmarks.record import record
-from whycam.data.cache import open_pixels
 from whycam.data.elpv import elpv_dataset
 from whycam.data.samples import open_dataset
 from whycam.data.split import split_samples
@@ -32,6 +31,7 @@ from whycam.fitting.default import learn
 from whycam.fitting.plan import training_samples
 from whycam.networks.backbone import build_backbone
 from whycam.progress import SILENT
+from whycam.store.pixels import open_pixels
 from whycam.training.checkpoint import Plan
 from whycam.training.recipe import DEFAULT
 from whycam.types import Dataset

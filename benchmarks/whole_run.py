@@ -13,7 +13,7 @@ from pathlib import Path
 
 from benchmarks.protocols import p1
 from benchmarks.record import record
-from whycam.data.pack import FOLDER_VARIABLE
+from whycam.store.folder import FOLDER_VARIABLE
 
 ROUNDS = 2
 

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from whycam import evaluate, load
-from whycam.data.cache import open_pixels
 from whycam.measuring import measure_explanations
 from whycam.progress import SILENT, Bar
 from whycam.report.measured import Measured
 from whycam.run_folder import MEASURED, read_samples
+from whycam.store.pixels import open_pixels
 from whycam.workflow import measure
 
 

@@ -15,7 +15,6 @@ from scipy import ndimage
 
 from tests.conftest import draw_part
 from whycam.card import Card
-from whycam.data.cache import PixelCache, open_pixels
 from whycam.data.images import decode
 from whycam.detector import Detector
 from whycam.errors import OptionError
@@ -29,6 +28,7 @@ from whycam.networks.network import Network
 from whycam.networks.pooled import PooledNetwork
 from whycam.report.explained import sentences
 from whycam.report.measured import CENTRE, EDGES, HEATMAP, RANDOM, Measured
+from whycam.store.pixels import PixelCache, open_pixels
 from whycam.types import Dataset, Sample, Threshold
 
 SIZE = (64, 64)

@@ -72,7 +72,7 @@ def test_every_exported_name_exists_and_is_ours() -> None:
 
 
 def test_data_evaluation_and_report_need_no_torch() -> None:
-    code = "import whycam.data.cache, whycam.data.samples, whycam.evaluation.evaluate, whycam.report.page"
+    code = "import whycam.store.pixels, whycam.data.samples, whycam.evaluation.evaluate, whycam.report.page"
     assert "torch" not in modules_after(code)
 
 

@@ -17,13 +17,13 @@ from scipy.special import expit
 import whycam
 from tests.conftest import make_parts
 from tests.networks.fakes import fake_network
-from whycam.data.feature_cache import FeatureCache
 from whycam.data.images import decode, resize
 from whycam.detector import Detector
 from whycam.errors import DataError, ImageError, OptionError, RunError, one_of
 from whycam.explain.placement import combined_grid
 from whycam.networks.device import as_input
 from whycam.networks.pooled import PooledNetwork
+from whycam.store.rows import Rows
 from whycam.training.recipe import CENTRED_ON, RECIPES
 
 
@@ -111,7 +111,7 @@ def test_training_again_gives_the_same_bits(parts: Path, trained: Path, tmp_path
 def test_the_default_recipe_again_gives_the_same_bits_from_the_features_on_disk(
     parts: Path, trained_default: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(FeatureCache, "add", lambda *_: pytest.fail("these features are on disk"))
+    monkeypatch.setattr(Rows, "add", lambda *_: pytest.fail("these features are on disk"))
     whycam.train(parts, out=tmp_path / "again", device="cpu")
     for name in ("model.safetensors", "samples.csv", "predictions.csv", "metrics.json"):
         assert (tmp_path / "again" / name).read_bytes() == (trained_default / name).read_bytes()

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from whycam.data.cache import PixelCache, open_pixels
 from whycam.errors import DataError, RunError, printable
 from whycam.progress import Progress
+from whycam.store.pixels import PixelCache, open_pixels
 from whycam.types import Dataset
 
 

@@ -9,12 +9,13 @@ from pathlib import Path
 _PART = ".part"
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Replace `path` by `content` in one step: a temporary neighbour, flushed to disk, then renamed."""
+def write_bytes(path: Path, *content: bytes | memoryview) -> None:
+    """Replace `path` by these pieces in one step: a temporary neighbour, flushed to disk, then renamed."""
     part = path.with_name(f".{secrets.token_hex(8)}{_PART}")
     try:
         with part.open("xb") as file:
-            file.write(content)
+            for piece in content:
+                file.write(piece)
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)

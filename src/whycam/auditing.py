@@ -23,7 +23,6 @@ from whycam.audits.leaks import leak_findings
 from whycam.audits.optimism import measure_optimism
 from whycam.audits.quality import find_quality
 from whycam.audits.shortcuts import find_shortcuts
-from whycam.data.cache import PixelCache
 from whycam.data.images import decode, shrink
 from whycam.data.parallel import in_order
 from whycam.errors import ImageError, RunError
@@ -35,6 +34,7 @@ from whycam.report.audit_words import from_json
 from whycam.report.audited import files_shown
 from whycam.report.contents import Audited
 from whycam.run_folder import AUDIT
+from whycam.store.pixels import PixelCache
 from whycam.training.recipe import DEFAULT, ClassicRecipe, Recipe
 from whycam.types import Dataset, Floats, Pixels
 

@@ -37,6 +37,7 @@ from whycam.options import (
     Unsure,
     reading,
 )
+from whycam.store.folder import lend_home
 from whycam.types import AS_USUAL, Reading
 
 if TYPE_CHECKING:
@@ -288,6 +289,7 @@ def score(
 
 def main() -> None:
     """Run the command line; every mistake a user can mend ends in one line and exit code 2, a gate in exit code 1."""
+    lend_home()
     end(lambda: app(standalone_mode=False))
 
 

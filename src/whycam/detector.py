@@ -12,7 +12,6 @@ import torch
 
 from whycam.bundle import load_bundle
 from whycam.card import Card
-from whycam.data.cache import PixelCache
 from whycam.data.images import as_pixels, decode, resize, shrink
 from whycam.errors import ImageError, RunError, printable
 from whycam.explain.explanation import Explanation, explain, pool, score, score_pooled
@@ -26,6 +25,7 @@ from whycam.networks.network import Network
 from whycam.networks.novelty import NoveltyModel
 from whycam.networks.pooled import PooledNetwork
 from whycam.progress import SILENT, Progress
+from whycam.store.pixels import PixelCache
 from whycam.types import Exhibit, Floats, Pixels
 
 Source = str | Path | Pixels

@@ -12,16 +12,17 @@ import torch
 from torch import Tensor
 
 from whycam.card import CellGrid
-from whycam.data.cache import PixelCache
-from whycam.data.feature_cache import FeatureCache, open_features
-from whycam.data.pack import CAP_VARIABLE, cap_bytes
-from whycam.errors import OptionError
+from whycam.errors import OptionError, RunError
 from whycam.networks.backbone import Backbone
 from whycam.networks.device import as_input
 from whycam.networks.engine import engine_for
 from whycam.networks.heads import pool_all
 from whycam.networks.views import NAMES, turn, turn_back
 from whycam.progress import SILENT, Progress
+from whycam.store.folder import CAP_VARIABLE, cap_bytes
+from whycam.store.pixels import PixelCache
+from whycam.store.rows import Rows as RowStore
+from whycam.store.rows import open_rows
 from whycam.types import Floats
 
 Rows = npt.NDArray[np.integer]
@@ -51,9 +52,9 @@ class _Stored(ABC):
         self._device = device
         self._engine = engine_for(backbone) if device.type == "cpu" else None
         self._pixels = pixels
-        self._digests = np.array([pixels.digests[file] for file in pixels.files])
+        self._names = np.array(pixels.names)
         self._weights = backbone.weights_digest
-        self._caches: dict[int, FeatureCache] = {}
+        self._caches: dict[int, RowStore] = {}
         self.width = width
 
     @abstractmethod
@@ -64,8 +65,8 @@ class _Stored(ABC):
         """Make sure that the numbers of these rows are on disk, for each of the views."""
         for view in views:
             cache = self._cache(view)
-            wanted = set(cache.missing(self._digests[rows].tolist()))
-            first_of = {self._digests[row]: row for row in reversed(rows.tolist())}
+            wanted = set(cache.missing(self._names[rows].tolist()))
+            first_of = {self._names[row]: row for row in reversed(rows.tolist())}
             todo = sorted(first_of[digest] for digest in wanted)
             if not todo:
                 continue
@@ -77,16 +78,16 @@ class _Stored(ABC):
                         batch = chunk[begin : begin + _BATCH]
                         parts.append(self._of_rows(batch, view))
                         bar.advance(len(batch))
-                    cache.add(self._digests[chunk].tolist(), np.concatenate(parts))
+                    cache.add(self._names[chunk].tolist(), _finite(np.concatenate(parts)))
 
     def _of_rows(self, rows: Rows, view: int) -> Floats:
         with torch.no_grad():
             values: Floats = self._computed(turn(as_input(self._pixels.read(rows), self._device), view)).cpu().numpy()
         return values
 
-    def _cache(self, view: int) -> FeatureCache:
+    def _cache(self, view: int) -> RowStore:
         if view not in self._caches:
-            self._caches[view] = open_features(self._key(view, self._pooled), self.width)
+            self._caches[view] = open_rows(self._key(view, self._pooled))
         return self._caches[view]
 
     def _key(self, view: int, pooled: str) -> dict[str, object]:
@@ -123,14 +124,14 @@ class Features(_Stored):
 
     def _read(self, view: int, rows: Rows) -> Floats:
         cache = self._cache(view)
-        if len(self._digests) * self.width * 4 > _HELD_BYTES:
-            return cache.read(self._digests[rows].tolist())
+        if len(self._names) * self.width * 4 > _HELD_BYTES:
+            return cache.read(self._names[rows].tolist())
         if view not in self._held:
-            self._held[view] = np.zeros((len(self._digests), self.width), dtype=np.float32)
-            self._known[view] = np.zeros(len(self._digests), dtype=np.bool_)
+            self._held[view] = np.zeros((len(self._names), self.width), dtype=np.float32)
+            self._known[view] = np.zeros(len(self._names), dtype=np.bool_)
         unknown = rows[~self._known[view][rows]]
         if len(unknown):
-            self._held[view][unknown] = cache.read(self._digests[unknown].tolist())
+            self._held[view][unknown] = cache.read(self._names[unknown].tolist())
             self._known[view][unknown] = True
         values: Floats = self._held[view][rows]
         return values
@@ -145,7 +146,7 @@ class Features(_Stored):
 
         Each is (K, h, w), turned back to the orientation of the images. They are kept on disk for these very rows.
         """
-        digest = hashlib.sha256("\n".join(self._digests[rows].tolist()).encode()).hexdigest()
+        digest = hashlib.sha256("\n".join(self._names[rows].tolist()).encode()).hexdigest()
         means = []
         for view in views:
             shapes = [
@@ -153,9 +154,9 @@ class Features(_Stored):
                 for channels, grid in zip(self._backbone.channels, self._grids(view), strict=True)
             ]
             sizes = [int(np.prod(shape)) for shape in shapes]
-            cache = open_features(self._key(view, "mean maps"), sum(sizes))
+            cache = open_rows(self._key(view, "mean maps"))
             if cache.missing([digest]):
-                cache.add([digest], self._mean_map(rows, view, progress)[None])
+                cache.add([digest], _finite(self._mean_map(rows, view, progress)[None]))
             parts = torch.split(torch.from_numpy(cache.read([digest])[0]), sizes)
             means += [turn_back(part.view(shape), view) for part, shape in zip(parts, shapes, strict=True)]
         return means
@@ -193,10 +194,11 @@ class Maps(_Stored):
 
     def compute(self, views: tuple[int, ...], rows: Rows, *, progress: Progress = SILENT) -> None:
         """As for features; OptionError where the disk cache may not become large enough to hold all of them."""
-        needed = 4 * self.width * len(set(self._digests[rows].tolist())) * len(views)
+        needed = 4 * self.width * len(set(self._names[rows].tolist())) * len(views)
         if needed > cap_bytes():
+            # Rounded up, so that the number shown is enough.
             raise OptionError(
-                f"`{CAP_VARIABLE}` must be at least {needed / 1e9:.1f} to fine-tune on so many images, "
+                f"`{CAP_VARIABLE}` must be at least {1.005 * needed / 1e9:.3g} to fine-tune on so many images, "
                 f"got {cap_bytes() / 1e9:g} instead: set it higher, or train with --recipe default."
             )
         super().compute(views, rows, progress=progress)
@@ -206,9 +208,15 @@ class Maps(_Stored):
         values = np.empty((len(rows), self.width), dtype=np.float32)
         for view in np.unique(views).tolist():
             chosen = views == view
-            values[chosen] = self._cache(view).read(self._digests[rows[chosen]].tolist())
+            values[chosen] = self._cache(view).read(self._names[rows[chosen]].tolist())
         return torch.from_numpy(values).view(len(rows), *self.shape)
 
     def _computed(self, images: Tensor) -> Tensor:
         (maps,) = self._maps(images)
         return maps.flatten(1).contiguous()
+
+
+def _finite(values: Floats) -> Floats:
+    if not np.isfinite(values).all():
+        raise RunError("The network gives numbers that are not finite: its weights are damaged.")
+    return values

@@ -13,7 +13,6 @@ import numpy as np
 from whycam import run_folder
 from whycam.atomic import write_text
 from whycam.card import DataCard
-from whycam.data.cache import PixelCache
 from whycam.data.images import decode, shrink
 from whycam.data.parallel import in_order
 from whycam.detector import BATCH, Detector, batches
@@ -27,6 +26,7 @@ from whycam.report.closeup import MOST_THUMBNAILS, choose_images, close_up, thum
 from whycam.report.contents import Audited, CloseUp, ReportInput, WhatIf
 from whycam.report.measured import Measured
 from whycam.report.page import write_report
+from whycam.store.pixels import PixelCache
 from whycam.types import Dataset, EpochRecord, Evaluation, Exhibit, Floats, Pixels, Predictions, Sample, Threshold
 
 _SCALE_IMAGES, _SCALE_IMAGES_SLOW = 32, 4

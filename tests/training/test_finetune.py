@@ -12,7 +12,6 @@ import torch
 
 from tests.conftest import make_parts
 from whycam import run_folder
-from whycam.data.cache import PixelCache, open_pixels
 from whycam.data.samples import open_dataset
 from whycam.data.split import split_samples
 from whycam.errors import DataError, OptionError, RunError
@@ -26,6 +25,7 @@ from whycam.networks.device import as_input
 from whycam.networks.pooled import PooledNetwork
 from whycam.networks.views import turn, turn_back
 from whycam.progress import SILENT
+from whycam.store.pixels import PixelCache, open_pixels
 from whycam.training.checkpoint import load_checkpoint
 from whycam.training.recipe import CENTRED_ON, DEFAULT, FINETUNE, HeadSettings, choose_recipe
 from whycam.types import Dataset, EpochRecord
@@ -226,8 +226,23 @@ def test_a_cache_that_may_not_hold_the_maps_is_told(
 ) -> None:
     maps = Maps(build_backbone(RECIPE.backbone, ("block7",), pretrained=True), data[1], device=torch.device("cpu"))
     monkeypatch.setenv("WHYCAM_CACHE_GB", "0.0001")
-    with pytest.raises(OptionError, match="`WHYCAM_CACHE_GB` must be at least"):
+    with pytest.raises(OptionError, match="`WHYCAM_CACHE_GB` must be at least ") as caught:
         maps.compute((0, 4), np.arange(40))
+    told = float(str(caught.value).split("at least ")[1].split()[0])
+    assert 0 < 4 * maps.width * 40 * 2 / 1e9 <= told, "the number shown is enough"
+
+
+def test_numbers_that_are_not_finite_are_kept_nowhere(
+    data: tuple[Dataset, PixelCache], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("WHYCAM_CACHE_DIR", str(tmp_path))
+    features = Features(
+        build_backbone(RECIPE.backbone, ("block7",), pretrained=True), data[1], device=torch.device("cpu")
+    )
+    monkeypatch.setattr(features, "_computed", lambda images: torch.full((len(images), features.width), torch.nan))
+    with pytest.raises(RunError, match="numbers that are not finite"):
+        features.compute((0,), np.arange(4))
+    assert not list(tmp_path.glob("*/*.rows"))
 
 
 def test_the_recipe_takes_epochs_and_symmetry_but_no_other_backbone() -> None:

@@ -1,1 +1,1 @@
-"""From files on a disk to uint8 pixels: listing, tables, splits, decoding and the pixel cache; free of torch."""
+"""From files on a disk to uint8 pixels: listing, tables, splits and decoding; free of torch."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from whycam.data.cache import PixelCache
 from whycam.features import Features
 from whycam.networks.pooled import PooledNetwork
 from whycam.progress import Progress
+from whycam.store.pixels import PixelCache
 from whycam.training.recipe import CENTRED_ON
 from whycam.types import Sample
 

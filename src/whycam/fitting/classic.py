@@ -10,7 +10,6 @@ import torch
 
 from whycam import run_folder
 from whycam.card import TrainingCard
-from whycam.data.cache import PixelCache
 from whycam.detector import batches
 from whycam.explain.explanation import score
 from whycam.fitting.choices import time_sentence
@@ -19,6 +18,7 @@ from whycam.fitting.plan import Fitted, cpu_threads, out_of_time, training_sampl
 from whycam.networks.classic import ClassicNetwork
 from whycam.networks.device import as_input
 from whycam.progress import Progress
+from whycam.store.pixels import PixelCache
 from whycam.training.checkpoint import Checkpoint, Plan, load_checkpoint, save_checkpoint
 from whycam.training.recipe import ClassicRecipe
 from whycam.training.trainer import LabelledPixels, new_optimizer, restore, state, train_epochs

@@ -13,7 +13,6 @@ from scipy.special import expit
 
 from whycam import run_folder
 from whycam.card import TrainingCard
-from whycam.data.cache import PixelCache
 from whycam.evaluation.held_out import HeldOut
 from whycam.features import Features
 from whycam.fitting.centres import centre
@@ -25,6 +24,7 @@ from whycam.networks.backbone import Backbone, build_backbone
 from whycam.networks.heads import PooledHead
 from whycam.networks.pooled import PooledNetwork
 from whycam.progress import Progress
+from whycam.store.pixels import PixelCache
 from whycam.training.calibration import Calibration, normal_only, platt
 from whycam.training.checkpoint import Plan, save_checkpoint
 from whycam.training.folds import covered, draw_folds

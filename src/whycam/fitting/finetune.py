@@ -18,7 +18,6 @@ from scipy.special import expit
 
 from whycam import run_folder
 from whycam.card import TrainingCard
-from whycam.data.cache import PixelCache
 from whycam.evaluation.held_out import HeldOut
 from whycam.features import Features, Maps
 from whycam.fitting.centres import centre
@@ -29,6 +28,7 @@ from whycam.fitting.plan import Fitted, cpu_threads, out_of_time, training_sampl
 from whycam.networks.backbone import build_backbone
 from whycam.networks.pooled import PooledNetwork
 from whycam.progress import Progress
+from whycam.store.pixels import PixelCache
 from whycam.training.calibration import Calibration, log_losses, platt
 from whycam.training.checkpoint import Checkpoint, Plan, load_checkpoint, save_checkpoint
 from whycam.training.finetuner import Finetuner, LabelledMaps

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from whycam.data.cache import PixelCache
 from whycam.fitting.classic import fit_classic
 from whycam.fitting.default import fit_default
 from whycam.fitting.finetune import fit_finetune
 from whycam.fitting.plan import Fitted
 from whycam.progress import Progress
+from whycam.store.pixels import PixelCache
 from whycam.training.checkpoint import Checkpoint, Plan
 from whycam.training.recipe import ClassicRecipe, FinetuneRecipe, Recipe
 from whycam.types import Dataset

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from whycam.data.cache import PixelCache
 from whycam.errors import DataError
 from whycam.evaluation.held_out import HeldOut
+from whycam.store.pixels import PixelCache
 from whycam.training.folds import draw_folds
 from whycam.types import Floats, Sample
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from whycam.data.cache import PixelCache
 from whycam.evaluation.held_out import HeldOut
 from whycam.evaluation.rule_text import parse_rule, parse_unsure
 from whycam.evaluation.rules import Given, Midpoint, Rule
 from whycam.evaluation.unsure import Unsure, choose_band
 from whycam.fitting.held_out import units_of
+from whycam.store.pixels import PixelCache
 from whycam.training.recipe import ClassicRecipe, Recipe
 from whycam.types import Sample, Threshold
 

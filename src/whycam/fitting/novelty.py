@@ -6,7 +6,6 @@ import numpy as np
 import torch
 
 from whycam.card import NoveltyCard
-from whycam.data.cache import PixelCache
 from whycam.features import Features
 from whycam.fitting.held_out import units_of
 from whycam.fitting.plan import cpu_threads, training_samples
@@ -14,6 +13,7 @@ from whycam.networks.network import Network
 from whycam.networks.novelty import NoveltyModel
 from whycam.networks.pooled import PooledNetwork
 from whycam.progress import SILENT, Progress
+from whycam.store.pixels import PixelCache
 from whycam.training.novelty import fit_novelty, rows_to_learn_from
 from whycam.types import Dataset
 

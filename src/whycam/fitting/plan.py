@@ -14,12 +14,12 @@ from pathlib import Path
 import torch
 
 from whycam.card import TrainingCard
-from whycam.data.cache import PixelCache
 from whycam.errors import RunError
 from whycam.evaluation.held_out import HeldOut
 from whycam.fitting.held_out import keep_out
 from whycam.networks.device import pick_device
 from whycam.networks.network import Network
+from whycam.store.pixels import PixelCache
 from whycam.training.checkpoint import Checkpoint, Plan, load_checkpoint
 from whycam.training.recipe import DefaultRecipe, Recipe
 from whycam.types import Dataset, EpochRecord, Sample

@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from whycam.data.cache import PixelCache
 from whycam.data.masks import Masked
 from whycam.detector import BATCH, Detector
 from whycam.evaluation.bootstrap import clusters
@@ -19,6 +18,7 @@ from whycam.networks.device import as_input
 from whycam.networks.network import Network
 from whycam.progress import Progress
 from whycam.report.measured import CENTRE, EDGES, HEATMAP, RANDOM
+from whycam.store.pixels import PixelCache
 from whycam.types import Floats, Pixels, Sample
 
 N_RANDOM = 2

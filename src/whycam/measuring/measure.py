@@ -20,7 +20,6 @@ from pydantic import TypeAdapter
 from scipy.special import expit
 
 from whycam.bundle import build_network
-from whycam.data.cache import PixelCache
 from whycam.data.masks import Masked, read_masks
 from whycam.detector import Detector
 from whycam.errors import OptionError, RunError
@@ -42,6 +41,7 @@ from whycam.report.measured import (
     Randomisation,
 )
 from whycam.run_folder import MEASURED
+from whycam.store.pixels import PixelCache
 from whycam.types import Dataset, Floats, Sample
 
 SCHEMA = 1

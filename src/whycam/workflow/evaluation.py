@@ -12,7 +12,6 @@ from whycam.atomic import write_text
 from whycam.auditing import pictured, read_audit
 from whycam.bundle import describe_data, save_card
 from whycam.card import DataCard
-from whycam.data.cache import PixelCache, open_pixels
 from whycam.data.samples import open_dataset
 from whycam.detector import Detector
 from whycam.errors import OptionError, printable
@@ -23,6 +22,7 @@ from whycam.judging import judge, show_by
 from whycam.measuring import measure_explanations, read_measured, to_json
 from whycam.progress import SILENT, Progress
 from whycam.report.measured import Measured
+from whycam.store.pixels import PixelCache, open_pixels
 from whycam.types import AS_USUAL, Dataset, Floats, Reading, Threshold
 from whycam.workflow.runs import Run, load
 
