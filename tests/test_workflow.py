@@ -278,8 +278,11 @@ def test_unreadable_files_are_skipped_by_name_or_fatal(tmp_path: Path) -> None:
     assert not (tmp_path / "strict").exists()
     whycam.train(data, out=tmp_path / "run", recipe="classic", epochs=1)
     card = json.loads((tmp_path / "run" / "card.json").read_text())["data"]
-    assert card["skipped"] == [{"file": "normal/empty.png", "reason": "the file is empty"}]
-    assert card["n_other_files"] == 1
+    assert card["facts"]["left_out"] == [
+        {"file": "normal/notes.txt", "reason": "no image (.txt)", "cause": "no image"},
+        {"file": "normal/empty.png", "reason": "the file is empty", "cause": "unreadable"},
+    ]
+    assert json.loads((tmp_path / "run" / "audit.json").read_text())["data"] == card["facts"]
     assert card["n_train"] + card["n_test"] == 12
 
 

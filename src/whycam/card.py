@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from whycam.types import Skipped, Threshold
+from whycam.types import DataFacts, Threshold
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +24,7 @@ class CellGrid:
 class DataCard:
     """What a model was trained on."""
 
-    root: str
-    layout: str
+    facts: DataFacts
     fingerprint: str
     """SHA-256 over the sorted (content digest, target, split) of the samples used."""
     n_train: int
@@ -34,9 +33,6 @@ class DataCard:
     n_anomalous_test: int
     split: str
     """How the split came about, for people."""
-    skipped: tuple[Skipped, ...]
-    n_other_files: int
-    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

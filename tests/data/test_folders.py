@@ -54,8 +54,17 @@ def test_listing_takes_images_in_order_and_counts_the_rest(tmp_path: Path) -> No
     grow(tmp_path, ".hidden.png", ".git/x.png", "__MACOSX/b/x.png", "b/._a 1.png", "no_suffix", "x.jpg.part")
     listing = find_images(tmp_path)
     assert list(listing.files) == ["a/ü 照片.tiff", "b/Z.JPG", "b/a 1.Png", "c/d/e/f.jfif", "x.webp"]
-    assert listing.n_other_files == 4
-    assert listing.folders == ("a", "b", "c")
+    assert listing.folders == ("a", "b", "c", "c/d", "c/d/e")
+    assert {item.file: item.reason for item in listing.skipped} == {
+        ".hidden.png": "a file of the system, or a hidden one",
+        "b/._a 1.png": "a file of the system, or a hidden one",
+        "b/Thumbs.db": "a file of the system, or a hidden one",
+        "no_suffix": "no image",
+        "notes.txt": "no image (.txt)",
+        "x.jpg.part": "no image (.part)",
+    }
+    assert {item.cause for item in listing.skipped} == {"no image"}
+    assert [(item.name, item.n) for item in listing.left_out] == [(".git", 1), ("__MACOSX", 1)]
 
 
 @pytest.mark.parametrize("suffix", sorted(IMAGE_SUFFIXES))
@@ -86,7 +95,7 @@ def test_dangling_links_stay_so_that_they_are_skipped_by_name(tmp_path: Path) ->
 def test_a_pipe_is_no_image(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.png")
     listing = find_images(tmp_path)
-    assert not listing.files and listing.n_other_files == 1
+    assert not listing.files and [item.file for item in listing.skipped] == ["pipe.png"]
 
 
 def test_names_that_are_not_unicode_can_be_printed(tmp_path: Path) -> None:
@@ -135,7 +144,9 @@ def test_runs_below_the_root_are_no_data_but_a_root_is(tmp_path: Path) -> None:
     (tmp_path / "last").symlink_to(tmp_path / "run 1")
     listing = find_images(tmp_path)
     assert list(listing.files) == ["bad/b.png", "normal/a.png"]
-    assert listing.folders == ("bad", "normal") and not listing.skipped
+    assert listing.folders == ("bad", "normal")
+    assert [item.file for item in listing.skipped] == ["bad/samples.csv"]
+    assert {item.why for item in listing.left_out} == {"a run that WhyCAM wrote", "what a training wrote"}
     assert list(find_images(tmp_path / "run 1").files) == ["normal/report.png", "plots/roc.png"]
 
 
@@ -147,8 +158,12 @@ def test_messages_about_odd_folders_can_be_printed(tmp_path: Path) -> None:
         read_folders(odd)
     assert b"d\\xff" in str(caught.value).encode() and b"k\\xffnd/" in str(caught.value).encode()
     dataset = read_folders(grow(odd, "ok/c.png"))
-    assert any("k\\xffnd/" in note for note in dataset.notes)
-    for text in (*dataset.notes, dataset.layout, *(sample.kind or "" for sample in dataset.samples)):
+    assert [item.name for item in dataset.folders if item.kind] == ["k\\xffnd"]
+    for text in (
+        *(item.name for item in dataset.folders),
+        dataset.layout,
+        *(sample.kind or "" for sample in dataset.samples),
+    ):
         text.encode()
 
 
@@ -183,13 +198,21 @@ def test_other_folders_beside_normal_are_kinds_of_anomaly(tmp_path: Path) -> Non
         "scratch/deep/c.png": "scratch",
         "bad/hole/d.png": "hole",
     }
-    assert dataset.notes == ("The folders Crack/, scratch/ count as anomalous, the name being the kind.",)
+    assert [(item.name, item.meaning, item.n, item.why) for item in dataset.folders] == [
+        ("Crack", "anomalous", 1, "beside a normal folder"),
+        ("bad/hole", "anomalous", 1, ""),
+        ("good", "normal", 1, ""),
+        ("scratch", "anomalous", 1, "beside a normal folder"),
+    ]
 
 
 def test_images_outside_class_folders_are_skipped_by_name(tmp_path: Path) -> None:
     dataset = read_folders(grow(tmp_path, "ok/a.png", "bad/b.png", "overview.jpg", "readme.md"))
-    assert [(item.file, item.reason) for item in dataset.skipped] == [("overview.jpg", "not in a class folder")]
-    assert len(dataset.samples) == 2 and dataset.n_other_files == 1
+    assert [(item.file, item.cause, item.reason) for item in dataset.skipped] == [
+        ("readme.md", "no image", "no image (.md)"),
+        ("overview.jpg", "unplaced", "not in a class folder"),
+    ]
+    assert len(dataset.samples) == 2 and not dataset.unread
 
 
 def test_order_is_by_name_whatever_the_disk_says(tmp_path: Path) -> None:
@@ -231,32 +254,32 @@ def mvtec(root: Path) -> Path:
 
 def test_mvtec(tmp_path: Path) -> None:
     dataset = read_folders(mvtec(tmp_path))
-    assert dataset.layout == "MVTec folders" and dataset.n_other_files == 1 and not dataset.skipped
+    assert dataset.layout == "MVTec folders" and [item.file for item in dataset.skipped] == ["license.txt"]
     assert len(dataset.samples) == 11 and sum(sample.anomalous for sample in dataset.samples) == 4
     assert set(split_files(dataset).values()) == {None}
     assert masks(dataset) == {
         f"test/{kind}/{n:03}.png": f"ground_truth/{kind}/{n:03}_mask.png" for kind in ("crack", "hole") for n in (0, 1)
     }
-    assert dataset.notes == (
-        "The folders crack/, hole/ count as anomalous, the name being the kind.",
-        "The train folder holds no anomalous image, so the folders' own split was dropped and all images are divided "
-        "anew.",
-    )
+    assert dataset.split_dropped == "the train folder holds no anomalous image" and not dataset.split_from
+    assert [(item.name, item.n) for item in dataset.folders if item.meaning == "masks"] == [
+        ("ground_truth/crack", 2),
+        ("ground_truth/hole", 2),
+    ]
 
 
 @pytest.mark.parametrize(
     ("files", "reason"),
     [
-        (("train/ok/1.png", "train/bad/2.png"), "There is no labelled image for testing"),
-        (("train/ok/1.png", "train/bad/2.png", "test/3.png"), "There is no labelled image for testing"),
-        (("test/ok/1.png", "test/bad/2.png"), "There is no labelled image for training"),
-        (("train/bad/1.png", "test/ok/2.png"), "The train folder holds no normal image"),
+        (("train/ok/1.png", "train/bad/2.png"), "there is no labelled image for testing"),
+        (("train/ok/1.png", "train/bad/2.png", "test/3.png"), "there is no labelled image for testing"),
+        (("test/ok/1.png", "test/bad/2.png"), "there is no labelled image for training"),
+        (("train/bad/1.png", "test/ok/2.png"), "the train folder holds no normal image"),
     ],
 )
 def test_useless_split_is_dropped_and_told(tmp_path: Path, files: Iterable[str], reason: str) -> None:
     dataset = read_folders(grow(tmp_path, *files))
     assert set(split_files(dataset).values()) == {None}
-    assert dataset.notes == (f"{reason}, so the folders' own split was dropped and all images are divided anew.",)
+    assert dataset.split_dropped == reason and not dataset.split_from
 
 
 # ---------------------------------------------------------------- masks
@@ -277,7 +300,9 @@ def test_a_mask_that_fits_two_images_is_given_to_none(tmp_path: Path) -> None:
         grow(tmp_path, "ok/y.png", "bad/crack/x.png", "bad/hole/x.png", "masks/x.png", "masks/q.png")
     )
     assert masks(dataset) == {}
-    assert dataset.notes == ("2 masks belong to no single anomalous image by name.",)
+    assert {item.file: item.reason for item in dataset.skipped} == dict.fromkeys(
+        ("masks/q.png", "masks/x.png"), "mask of no single anomalous image by name"
+    )
 
 
 def test_same_stem_in_two_kinds_each_with_its_mask(tmp_path: Path) -> None:
@@ -304,9 +329,11 @@ def test_errors_name_what_was_found_and_what_was_expected(tmp_path: Path) -> Non
     file = grow(tmp_path, "archive.zip") / "archive.zip"
     assert error(file) == "ROOT is a file; expected a folder of images or a CSV table."
     lines = grow(tmp_path / "lines", "line1/a.png", "line 2/b.png")
-    assert error(lines) == f"No folder of normal images in ROOT: found line 2/, line1/; {expected}"
+    example = "If one of them is normal, say so, and the others count as anomalous: whycam audit ROOT --normal NAME"
+    assert error(lines) == f"No folder of normal images in ROOT: found line 2/, line1/; {expected} {example}"
     flat = grow(tmp_path / "flat", "a.png", "b.png")
-    assert error(flat) == f"No folder of normal images in ROOT: found 2 images in no folder; {expected}"
+    put = "Put normal images into normal/ and anomalous ones into anomalous/."
+    assert error(flat) == f"No folder of normal images in ROOT: found 2 images in no folder. {put}"
     hollow = grow(tmp_path / "hollow", "bad/a.png", "good/notes.txt")
     assert error(hollow) == "The folder good/ in ROOT holds no image."
     mixed = grow(tmp_path / "mixed", "good/a.png", "bad/b.png", "test/good/c.png")
