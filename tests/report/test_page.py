@@ -90,7 +90,7 @@ def test_the_page_says_what_a_reader_must_know(make_report: MakeReport) -> None:
     text = reader.text
     assert verdict_sentence(report.evaluation) in text
     for part in (
-        *("WhyCAM report: cells", "class folders", "at random, 25 % for testing", "broken.png: the file ends too"),
+        *("WhyCAM report: cells", "class folders", "at random, 25 % for testing", "broken.png (the file ends too"),
         *(
             "Two images are copies of each other.",
             "1 file, no image (.txt): notes.txt",
@@ -144,7 +144,7 @@ def test_other_data_stand_beside_the_training_data_not_in_their_place(elsewhere:
             "Training images60, of which 20",
             "Kept back for testing41, of which 14",
         ),
-        *("at random, 25 % for testing", "broken.png: the file ends too early", "@eaDir", "copies"),
+        *("at random, 25 % for testing", "broken.png (the file ends too early)", "@eaDir", "copies of each other"),
     ):
         assert part in trained, part
         assert part not in tested, part

@@ -251,7 +251,8 @@ def _useless(samples: Sequence[Sample]) -> str:
     if len(without) == len(samples):
         return ""
     if without:
-        return f"{counted(len(without), 'image')} lie in no train or test folder, such as {without[0]}"
+        verb = "lies" if len(without) == 1 else "lie"
+        return f"{counted(len(without), 'image')} {verb} in no train or test folder, such as {without[0]}"
     if len(train) == len(samples):
         return "there is no labelled image for testing"
     if not train:

@@ -95,8 +95,7 @@ def split_sentence(facts: DataFacts, split: str = "") -> str:
     dropped = f"The split of the data was dropped: {facts.split_dropped}." if facts.split_dropped else ""
     if facts.split_from in ("", "drawn"):
         return " ".join(filter(None, (split or ("" if dropped else "none given; a training draws one"), dropped)))
-    given = f"{count(facts.n_train)} to train, {count(facts.n_test)} to test, given by {facts.split_from}"
-    return f"{split} From: {facts.split_from}." if split else given
+    return split or f"{count(facts.n_train)} to train, {count(facts.n_test)} to test, given by the {facts.split_from}"
 
 
 def groups_sentence(facts: DataFacts) -> str:

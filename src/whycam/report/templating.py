@@ -21,5 +21,5 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters |= {"count": words.count, "number": words.number, "printable": printable}
-    made.globals |= {"data_rows": data_words.rows, "most_left_out": _MOST_LEFT_OUT}
+    made.globals |= {"data_rows": data_words.rows, "most_left_out": _MOST_LEFT_OUT, "most_named": data_words.MOST_NAMED}
     return made
