@@ -19,7 +19,7 @@ from rich.progress import Progress as RichProgress
 from rich.table import Table
 
 from whycam.audits.audit import Audit
-from whycam.card import DataCard, TrainingCard
+from whycam.card import DataCard, DataFacts, TrainingCard
 from whycam.errors import printable
 from whycam.progress import Bar
 from whycam.report.audit_words import brief_lines, lines
@@ -27,7 +27,7 @@ from whycam.report.data_words import data_lines
 from whycam.report.explained import sentences
 from whycam.report.measured import Measured
 from whycam.report.words import estimate, mistakes_sentence, number, share, standing, verdict_sentence
-from whycam.types import DataFacts, Evaluation, Metrics
+from whycam.types import Evaluation, Metrics
 
 if TYPE_CHECKING:
     from whycam.workflow.runs import Run

@@ -131,33 +131,6 @@ class Looks:
     """Likewise (such as `0 to 4095`, number of images)."""
 
 
-@dataclass(frozen=True, slots=True)
-class DataFacts:
-    """How data were read and what was left out: the same in the terminal, on the pages and in JSON."""
-
-    root: str
-    layout: str
-    n_normal: int
-    n_anomalous: int
-    kinds: tuple[tuple[str, int], ...]
-    """(kind of anomaly, number of images), the commonest first."""
-    folders: tuple[Folder, ...]
-    left_out: tuple[Skipped, ...]
-    """Every file that was left out, less those in folders that were left out as a whole."""
-    n_train: int
-    n_test: int
-    """Both 0 where there is no split yet."""
-    split_from: str
-    """`folders`, ``column `fold` ``, `drawn`, or empty."""
-    split_dropped: str
-    """Why a split that the data bring was not used; empty where it was, or where there is none."""
-    n_groups: int
-    groups_from: str
-    """``column `part` ``, `copies and near duplicates`, both, or empty."""
-    looks: Looks = Looks()
-    notes: tuple[str, ...] = ()
-
-
 @dataclass(frozen=True)
 class Dataset:
     """The samples found under one root, in a stable order, and everything that was left out."""

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from whycam.card import Card, CellGrid, DataCard, HeatmapCard, ModelCard, TrainingCard
+from whycam.card import Card, CellGrid, DataCard, DataFacts, HeatmapCard, ModelCard, TrainingCard
 from whycam.evaluation.curves import curves
 from whycam.evaluation.evaluate import evaluate
 from whycam.evaluation.reliability import reliability
 from whycam.evaluation.threshold import midpoint
 from whycam.report.closeup import close_up, thumbnail
 from whycam.report.contents import ReportInput, WhatIf
-from whycam.types import DataFacts, EpochRecord, Exhibit, Folder, Predictions, Segment, Skipped
+from whycam.types import EpochRecord, Exhibit, Folder, Looks, Predictions, Segment, Skipped
 
 MakeExhibit = Callable[..., Exhibit]
 MakeReport = Callable[..., ReportInput]
@@ -38,6 +38,7 @@ FACTS = DataFacts(
     split_dropped="the train folder holds no anomalous image",
     n_groups=0,
     groups_from="",
+    looks=Looks(sizes=(((300, 300), 100),)),
     notes=("Two images are copies of each other.",),
 )
 CARD = Card(

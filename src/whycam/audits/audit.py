@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from whycam.audits.cues import CueKind
 from whycam.audits.findings import Finding, Severity
 from whycam.audits.pixel_facts import Region
-from whycam.types import DataFacts, Estimate
+from whycam.card import DataFacts
+from whycam.types import Estimate
 
 SCHEMA = 2
 """Version of audit.json; raised when a field changes its meaning or goes."""

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TypeVar
 
+from whycam.card import DataFacts
 from whycam.errors import printable
-from whycam.types import DataFacts, Dataset, Folder
+from whycam.types import Dataset, Folder
 
 _Thing = TypeVar("_Thing")
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
+from whycam.card import DataFacts
 from whycam.errors import printable
 from whycam.report.words import count, images
-from whycam.types import DataFacts, Folder, MaskFacts, Skipped
+from whycam.types import Folder, MaskFacts, Skipped
 
 MOST_FOLDERS = 12
 MOST_NAMED = 8
