@@ -48,7 +48,7 @@ def test_a_run_folder_holds_what_is_promised(trained: Path) -> None:
 
 def test_the_default_recipe_says_what_it_is_and_what_it_chose(trained_default: Path) -> None:
     card = json.loads((trained_default / "card.json").read_text())
-    assert (card["schema"], card["training"]["recipe"], card["model"]["score"]) == (4, "default", "probability")
+    assert (card["schema"], card["training"]["recipe"], card["model"]["score"]) == (5, "default", "probability")
     assert card["model"]["pooled"]["backbone"] == "efficientnet-lite0"
     assert len(card["training"]["choices"]) >= 3
     page = (trained_default / "report.html").read_text("utf-8")

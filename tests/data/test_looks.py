@@ -179,3 +179,14 @@ def test_masks_that_cannot_be_read_are_named_when_the_data_are_opened(tmp_path: 
     (tmp_path / "m.png").write_bytes(b"\x89PNG")
     found = facts(Sample("a", photo, target=1.0, mask=tmp_path / "m.png"))
     assert [(item.file, item.reason) for item in found.unreadable] == [("a", "not a readable mask")]
+
+
+def test_exif_behind_the_pixels_of_a_png_is_found(tmp_path: Path) -> None:
+    photo = image_file(tmp_path / "a.png", 6)
+    data = photo.read_bytes()
+    at = data.index(b"eXIf") - 4
+    length = 12 + int.from_bytes(data[at : at + 4])
+    chunk, rest = data[at : at + length], data[:at] + data[at + length :]
+    photo.write_bytes(rest[:-12] + chunk + rest[-12:])
+    np.testing.assert_array_equal(decode(photo)[..., 0] > 150, SPOT)
+    assert look_at(Dataset(Path(), "", (Sample("a", photo, target=1.0),))).sizes == (((60, 40), 1),)

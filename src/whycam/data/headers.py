@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from whycam.data.hushed import HUSHED
 from whycam.data.images import FORMATS
 
 _ORIENTATION = 0x0112
+_TAIL = 2**16
+"""So many bytes at the end of a PNG are searched for EXIF."""
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -55,10 +58,24 @@ def read_header(path: Path) -> Header | None:
         return None
 
 
+def _ends_with_exif(image: Image.Image) -> bool:
+    file = getattr(image, "fp", None)
+    if file is None:
+        return False
+    place = file.tell()
+    file.seek(0, os.SEEK_END)
+    file.seek(max(0, file.tell() - _TAIL))
+    found = b"eXIf" in file.read()
+    file.seek(place)
+    return found
+
+
 def header_of(image: Image.Image) -> Header:
     """The same of an image that was opened and not yet loaded."""
     try:
-        orientation = int(image.getexif().get(_ORIENTATION, 1))
+        # Pillow decodes a whole PNG to look for EXIF behind its pixels.
+        there = image.format != "PNG" or "exif" in image.info or _ends_with_exif(image)
+        orientation = int(image.getexif().get(_ORIENTATION, 1)) if there else 1
     # Damaged metadata do not make the pixels wrong; viewers ignore them too.
     except Exception:  # noqa: BLE001
         orientation = 1

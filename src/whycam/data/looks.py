@@ -14,12 +14,12 @@ from whycam.data.parallel import in_order
 from whycam.errors import ImageError
 from whycam.types import Dataset, Looks, MaskFacts, Sample, Skipped
 
-MOST_OPENED = 400
-"""So many masks are decoded at most, which takes a second or two."""
+MOST_OPENED, MOST_MEGAPIXELS = 200, 100
+"""So many masks are decoded at most, and so many pixels altogether, which takes a second or two."""
 
 
 def look_at(dataset: Dataset) -> Looks:
-    """Read the headers of all images and masks, and decode up to 400 masks, evenly spread."""
+    """Read the headers of all images and masks, and decode up to 200 masks, evenly spread."""
     with closing(in_order(lambda sample: read_header(sample.path), dataset.samples)) as read:
         headers = dict(zip((sample.file for sample in dataset.samples), read, strict=True))
     masked = [sample for sample in dataset.samples if sample.mask is not None]
@@ -30,12 +30,14 @@ def look_at(dataset: Dataset) -> Looks:
 
 
 def _masks(samples: Sequence[Sample], headers: dict[str, Header | None]) -> MaskFacts:
-    opened = {int(at) for at in np.linspace(0, len(samples) - 1, min(MOST_OPENED, len(samples))).round()}
+    sizes: list[tuple[int, int]] = []
     inverted, other_aspect, turned, assumed = [], [], [], []
     unreadable: dict[str, str] = {}
     for sample in samples:
         image, mask = headers[sample.file], read_header(sample.mask) if sample.mask else None
-        if mask is None:
+        if mask is not None:
+            sizes.append(mask.upright_wh)
+        else:
             unreadable[sample.file] = "not a readable mask"
         if image is None or mask is None:
             continue
@@ -50,6 +52,10 @@ def _masks(samples: Sequence[Sample], headers: dict[str, Header | None]) -> Mask
         elif on == "either":
             assumed.append(sample.file)
 
+    pixels = [width * height for width, height in sizes] or [1]
+    most = max(1, min(MOST_OPENED, len(samples), int(MOST_MEGAPIXELS * 1e6 * len(pixels) / sum(pixels))))
+    opened = [samples[int(at)] for at in np.linspace(0, len(samples) - 1, most).round()]
+
     def share(sample: Sample) -> float | str:
         assert sample.mask is not None
         try:
@@ -57,16 +63,15 @@ def _masks(samples: Sequence[Sample], headers: dict[str, Header | None]) -> Mask
         except ImageError as error:
             return str(error)
 
-    looked_at = [sample for at, sample in enumerate(samples) if at in opened]
-    with closing(in_order(share, looked_at)) as shares:
-        for sample, found in zip(looked_at, shares, strict=True):
+    with closing(in_order(share, opened)) as shares:
+        for sample, found in zip(opened, shares, strict=True):
             if isinstance(found, str):
                 unreadable[sample.file] = found
             elif found > INVERTED_ABOVE:
                 inverted.append(sample.file)
     return MaskFacts(
         n=len(samples),
-        n_opened=len(looked_at),
+        n_opened=len(opened),
         inverted=tuple(inverted),
         other_aspect=tuple(other_aspect),
         turned=tuple(turned),
