@@ -57,7 +57,9 @@ def main(arguments: list[str]) -> int:
         began = time.monotonic()
         command = [sys.executable, "-m", "pytest", "-n", "2", "--dist", "worksteal", "-p", "no:cacheprovider", *what]
         done = subprocess.run(command, check=False, env={**os.environ, **environment})
-        print(f"{name}: {'passed' if done.returncode == 0 else 'FAILED'} ({time.monotonic() - began:.0f} s)\n", flush=True)
+        print(
+            f"{name}: {'passed' if done.returncode == 0 else 'FAILED'} ({time.monotonic() - began:.0f} s)\n", flush=True
+        )
         if done.returncode:
             failed.append(name)
     print(f"Failed: {', '.join(failed)}." if failed else "The same on every processor tried.")

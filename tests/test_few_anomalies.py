@@ -26,7 +26,7 @@ def test_as_many_as_there_are(n_anomalous: int, to_train: int, tmp_path: Path) -
     run = train(data, out=tmp_path / "run", device="cpu")
     assert run.data.n_anomalous_train == to_train
     assert run.data.n_anomalous_test == n_anomalous - to_train
-    told = " ".join((*run.data.notes, *run.detector.card.training.choices))
+    told = " ".join((*run.data.facts.notes, *run.detector.card.training.choices))
     assert ("knows normal images only" in told) == (to_train < 2)
     assert f"nly {n_anomalous - to_train} anomalous image" in told
     if to_train:

@@ -122,7 +122,7 @@ def test_an_evaluation_does_not_overwrite_another_run(trained: Path, parts: Path
 def test_the_report_on_other_data_still_says_what_was_trained_on(trained: Path, tmp_path: Path) -> None:
     other = make_parts(tmp_path / "other-parts", n_normal=5, n_anomalous=4, seed=6)
     run = whycam.evaluate(trained, other, out=tmp_path / "evaluation")
-    assert run.data.root.endswith("other-parts")
+    assert run.data.facts.root.endswith("other-parts")
     assert run.detector.card.data.n_train == 30
     page = (tmp_path / "evaluation" / "report.html").read_text()
     assert "parts, tested on other-parts" in page

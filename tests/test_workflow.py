@@ -48,7 +48,7 @@ def test_a_run_folder_holds_what_is_promised(trained: Path) -> None:
 
 def test_the_default_recipe_says_what_it_is_and_what_it_chose(trained_default: Path) -> None:
     card = json.loads((trained_default / "card.json").read_text())
-    assert (card["schema"], card["training"]["recipe"], card["model"]["score"]) == (4, "default", "probability")
+    assert (card["schema"], card["training"]["recipe"], card["model"]["score"]) == (5, "default", "probability")
     assert card["model"]["pooled"]["backbone"] == "efficientnet-lite0"
     assert len(card["training"]["choices"]) >= 3
     page = (trained_default / "report.html").read_text("utf-8")
@@ -278,8 +278,11 @@ def test_unreadable_files_are_skipped_by_name_or_fatal(tmp_path: Path) -> None:
     assert not (tmp_path / "strict").exists()
     whycam.train(data, out=tmp_path / "run", recipe="classic", epochs=1)
     card = json.loads((tmp_path / "run" / "card.json").read_text())["data"]
-    assert card["skipped"] == [{"file": "normal/empty.png", "reason": "the file is empty"}]
-    assert card["n_other_files"] == 1
+    assert card["facts"]["left_out"] == [
+        {"file": "normal/notes.txt", "reason": "no image (.txt)", "cause": "no image"},
+        {"file": "normal/empty.png", "reason": "the file is empty", "cause": "unreadable"},
+    ]
+    assert json.loads((tmp_path / "run" / "audit.json").read_text())["data"] == card["facts"]
     assert card["n_train"] + card["n_test"] == 12
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from whycam.data.looks import look_at
 from whycam.errors import DataError, RunError, printable
 from whycam.progress import Progress
 from whycam.store.pixels import PixelCache, open_pixels
@@ -53,12 +54,12 @@ def check_unseen(dataset: Dataset, pixels: PixelCache, own: Dataset, digests: Ma
 def readable(
     found: Dataset, size_hw: tuple[int, int], *, strict: bool, progress: Progress
 ) -> tuple[Dataset, PixelCache]:
-    """The samples that can be decoded, and their pixels; with `strict` all of them must be."""
+    """The samples that can be decoded, what their files look like, and their pixels; with `strict` all must be."""
     pixels = open_pixels(found.samples, size_hw, progress=progress)
     dataset = found.without(pixels.skipped)
-    if strict and dataset.skipped:
-        raise DataError(*(f"{item.file}: {item.reason} (--strict allows no skipped file)." for item in dataset.skipped))
-    return dataset, pixels
+    if strict and dataset.unread:
+        raise DataError(*(f"{item.file}: {item.reason} (--strict allows no skipped file)." for item in dataset.unread))
+    return replace(dataset, looks=look_at(dataset)), pixels
 
 
 def check_apart(folder: Path, found: Dataset) -> None:

@@ -67,7 +67,8 @@ class AuditedData:
             replace(sample, group=units[sample.file]) if units.get(sample.file) in joined else sample
             for sample in dataset.samples
         )
-        together = replace(dataset, samples=samples)
+        sources = (dataset.groups_from, "copies and near duplicates" if joined else "")
+        together = replace(dataset, samples=samples, groups_from=" and ".join(filter(None, sources)))
         for anomalous, name in ((False, "normal"), (True, "anomalous")):
             before, after = (
                 {sample.group or sample.file for sample in data.samples if sample.anomalous == anomalous}

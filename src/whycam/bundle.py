@@ -15,7 +15,8 @@ from safetensors.torch import load_file, save
 
 from whycam.atomic import write_bytes, write_text
 from whycam.card import Card, CellGrid, DataCard, HeatmapCard, ModelCard, PooledCard, TrainingCard
-from whycam.errors import OptionError, RunError, printable
+from whycam.data.facts import gather
+from whycam.errors import OptionError, RunError
 from whycam.explain.methods import METHODS
 from whycam.explain.placement import combined_grid
 from whycam.networks.backbone import build_backbone
@@ -125,7 +126,7 @@ def _check_sane(path: Path, card: Card, network: Network) -> None:
         "heatmap.segment_level": not 0 < card.heatmap.segment_level <= 1,
         "heatmap.grid": card.heatmap.grid != _grid(network, card.model.size_hw),
         "heatmap.method": card.heatmap.method not in METHODS,
-        "data.root": "\0" in card.data.root,
+        "data.facts.root": "\0" in card.data.facts.root,
     }
     for name, is_wrong in wrong.items():
         if is_wrong:
@@ -178,15 +179,11 @@ def describe_data(dataset: Dataset, *, fingerprint: str, split: str) -> DataCard
     """What is recorded about the images used; every sample has its split."""
     sides = {side: [sample for sample in dataset.samples if sample.split == side] for side in ("train", "test")}
     return DataCard(
-        root=printable(dataset.root.resolve()),
-        layout=dataset.layout,
+        facts=gather(dataset),
         fingerprint=fingerprint,
         n_train=len(sides["train"]),
         n_test=len(sides["test"]),
         n_anomalous_train=sum(sample.anomalous for sample in sides["train"]),
         n_anomalous_test=sum(sample.anomalous for sample in sides["test"]),
         split=split,
-        skipped=dataset.skipped,
-        n_other_files=dataset.n_other_files,
-        notes=dataset.notes,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from whycam.types import Skipped, Threshold
+from whycam.types import Folder, Looks, Skipped, Threshold
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +21,37 @@ class CellGrid:
 
 
 @dataclass(frozen=True, slots=True)
-class DataCard:
-    """What a model was trained on."""
+class DataFacts:
+    """How data were read and what was left out: the same in the terminal, on the pages and in JSON."""
 
     root: str
     layout: str
+    n_normal: int
+    n_anomalous: int
+    kinds: tuple[tuple[str, int], ...]
+    """(kind of anomaly, number of images), the commonest first."""
+    folders: tuple[Folder, ...]
+    left_out: tuple[Skipped, ...]
+    """Every file that was left out, less those in folders that were left out as a whole."""
+    n_train: int
+    n_test: int
+    """Both 0 where there is no split yet."""
+    split_from: str
+    """`folders`, ``column `fold` ``, `drawn`, or empty."""
+    split_dropped: str
+    """Why a split that the data bring was not used; empty where it was, or where there is none."""
+    n_groups: int
+    groups_from: str
+    """``column `part` ``, `copies and near duplicates`, both, or empty."""
+    looks: Looks
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DataCard:
+    """What a model was trained on."""
+
+    facts: DataFacts
     fingerprint: str
     """SHA-256 over the sorted (content digest, target, split) of the samples used."""
     n_train: int
@@ -34,9 +60,6 @@ class DataCard:
     n_anomalous_test: int
     split: str
     """How the split came about, for people."""
-    skipped: tuple[Skipped, ...]
-    n_other_files: int
-    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,7 +102,9 @@ def audit(
     split_column: SplitColumn = None,
     seed: Seed = 0,
     device: Device = "auto",
-    strict: Annotated[bool, typer.Option("--strict", help="Exit code 1 where something serious is found.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit code 1 where something serious is found, or a file cannot be read.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Look for what is wrong with the data: copies and leaks, shortcuts, wrong labels, bad images. Trains nothing."""
@@ -114,7 +116,11 @@ def audit(
     _terminal(as_json).audit(found, out)
     if as_json:
         print_json(json.loads(to_json(found)))
-    if strict and found.count("serious"):
+    unread = [item for item in found.data.left_out if item.failed] if found.data is not None else []
+    if strict and unread:
+        for item in unread:
+            typer.echo(f"whycam: {item.file}: {item.reason} (--strict allows no file that cannot be read).", err=True)
+    if strict and (unread or found.count("serious")):
         raise typer.Exit(1)
 
 

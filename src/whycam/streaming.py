@@ -19,7 +19,7 @@ def explain_images(
     detector: Detector, found: Dataset, folders: Sequence[Path], *, strict: bool, progress: Progress
 ) -> Iterator[tuple[Path, Inspection] | Skipped]:
     """Inspect every image and save the result in its folder of `folders`; see `whycam.workflow.explain`."""
-    for item in found.skipped:
+    for item in found.unread:
         yield _tolerated(item, strict=strict)
     with progress.bar("explaining", len(found.samples)) as bar:
         for sample, folder in zip(found.samples, folders, strict=True):
@@ -43,7 +43,7 @@ def score_images(detector: Detector, found: Dataset, *, strict: bool, progress: 
         except ImageError as error:
             return Skipped(sample.file, str(error))
 
-    for item in found.skipped:
+    for item in found.unread:
         yield _unread(_tolerated(item, strict=strict), item.file)
     with progress.bar("scoring", len(found.samples)) as bar:
         for batch in batches(zip(found.samples, in_order(prepared, found.samples), strict=True)):

@@ -19,13 +19,14 @@ from rich.progress import Progress as RichProgress
 from rich.table import Table
 
 from whycam.audits.audit import Audit
-from whycam.card import DataCard, TrainingCard
+from whycam.card import DataCard, DataFacts, TrainingCard
 from whycam.errors import printable
 from whycam.progress import Bar
 from whycam.report.audit_words import brief_lines, lines
+from whycam.report.data_words import data_lines
 from whycam.report.explained import sentences
 from whycam.report.measured import Measured
-from whycam.report.words import estimate, images, mistakes_sentence, number, share, standing, verdict_sentence
+from whycam.report.words import estimate, mistakes_sentence, number, share, standing, verdict_sentence
 from whycam.types import Evaluation, Metrics
 
 if TYPE_CHECKING:
@@ -96,6 +97,8 @@ class Terminal:
 
     def audit(self, audit: Audit, folder: Path | None) -> None:
         """What was found in the data, and where the page about it is."""
+        if audit.data is not None:
+            self._facts(audit.data)
         self._lines(lines(audit))
         if folder is not None:
             self.say(f"Page      {folder / 'audit.html'}")
@@ -110,18 +113,12 @@ class Terminal:
             self.say(text)
 
     def data(self, card: DataCard) -> None:
-        """What was used and what was left out."""
-        n = card.n_train + card.n_test
-        self.say(f"Data      {images(n)} in {card.root} ({card.layout})")
-        self.say(f"Split     {card.split}")
-        for note in card.notes:
-            self.say(f"Note      {note}")
-        for item in card.skipped[:10]:
-            self.say(f"Skipped   {item.file}: {item.reason}")
-        if len(card.skipped) > 10:
-            self.say(f"Skipped   ... and {len(card.skipped) - 10} more, all named in card.json")
-        if card.n_other_files:
-            self.say(f"Left out  {card.n_other_files} files that are not images")
+        """How the data were read, what was used and what was left out."""
+        self._facts(card.facts, card.split)
+
+    def _facts(self, facts: DataFacts, split: str = "") -> None:
+        for label, text in data_lines(facts, split):
+            self.say(f"{label:<10}{text}")
 
     def choices(self, card: TrainingCard) -> None:
         """What the training chose by itself, and why; nothing where it chose nothing."""

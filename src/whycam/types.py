@@ -64,12 +64,71 @@ class Reading:
 AS_USUAL = Reading()
 
 
+Cause = Literal["unreadable", "unsupported", "unplaced", "no image"]
+Meaning = Literal["normal", "anomalous", "masks", "left out"]
+
+
 @dataclass(frozen=True, slots=True)
 class Skipped:
     """A file that was left out, and why."""
 
     file: str
     reason: str
+    cause: Cause = "unreadable"
+    """`unsupported`: an image of a format that cannot be read here; `unplaced`: one whose folders do not say what it
+    is; `no image`: a file of another kind."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether it is an image that could not be read, which `--strict` does not allow."""
+        return self.cause in ("unreadable", "unsupported")
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """What one folder of the data was taken for."""
+
+    name: str
+    """Relative to the root, with forward slashes."""
+    meaning: Meaning
+    n: int
+    """Images below it that are used; of a folder of masks the masks, of one left out the images it holds."""
+    kind: str | None = None
+    split: Split | None = None
+    why: str = ""
+    """Why it was left out; of the others where the meaning comes from, unless the name itself says it."""
+
+
+@dataclass(frozen=True, slots=True)
+class MaskFacts:
+    """What the masks look like beside their images; each is named by its image."""
+
+    n: int
+    n_opened: int
+    """So many were decoded, evenly spread; the headers of all were read."""
+    inverted: tuple[str, ...] = ()
+    """Those of the opened that cover more than half of their image."""
+    other_aspect: tuple[tuple[str, tuple[int, int], tuple[int, int]], ...] = ()
+    """Image, (width, height) of its mask, and its own."""
+    turned: tuple[str, ...] = ()
+    """Drawn on the stored pixels of an image that EXIF turns, as the size shows: they are turned with it."""
+    assumed_upright: tuple[str, ...] = ()
+    """EXIF turns or mirrors the image and the size does not show which pixels were drawn on: taken for the upright."""
+    unreadable: tuple[Skipped, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """What the files of a data set show when they are opened."""
+
+    sizes: tuple[tuple[tuple[int, int], int], ...] = ()
+    """((width, height), number of images), the commonest first; upright, as people see them."""
+    masks: MaskFacts | None = None
+    """None where no image has a mask."""
+    bit_depths: tuple[tuple[str, int], ...] = ()
+    """(such as `8 bits grey`, number of images), the commonest first; empty where unknown."""
+    value_ranges: tuple[tuple[str, int], ...] = ()
+    """Likewise (such as `0 to 4095`, number of images)."""
 
 
 @dataclass(frozen=True)
@@ -81,10 +140,18 @@ class Dataset:
     """How it was read, for people: "class folders", "MVTec folders", "table manifest.csv", ..."""
     samples: tuple[Sample, ...]
     skipped: tuple[Skipped, ...] = ()
-    n_other_files: int = 0
-    """Files that are not images."""
     notes: tuple[str, ...] = ()
     """What a user should be told about how the data were read, one sentence each."""
+    folders: tuple[Folder, ...] = ()
+    """What each folder was taken for; empty where a table says all."""
+    split_from: str = ""
+    """Where the samples' split comes from: `folders`, ``column `fold` ``; empty where they have none."""
+    split_dropped: str = ""
+    """Why a split that the data bring is not used."""
+    groups_from: str = ""
+    """Where the samples' groups come from, likewise."""
+    looks: Looks = Looks()
+    """What the files show once they have been opened."""
 
     @property
     def targets(self) -> Floats:
@@ -99,6 +166,18 @@ class Dataset:
         """(N, 2) float64 labels, columns (normal, anomalous): 0 -> (1, 0), 1 -> (0, 1), graded 0.33 -> (0.67, 0.33)."""
         targets = self.targets
         return np.stack([1.0 - targets, targets], axis=1)
+
+    @property
+    def unread(self) -> tuple[Skipped, ...]:
+        """The images that could not be read."""
+        return tuple(item for item in self.skipped if item.failed)
+
+    def without_split(self, why: str) -> Dataset:
+        """The same data to be divided anew; `why` is recorded where they bring a split."""
+        if all(sample.split is None for sample in self.samples):
+            return self
+        samples = tuple(replace(sample, split=None) for sample in self.samples)
+        return replace(self, samples=samples, split_from="", split_dropped=why)
 
     def without(self, skipped: tuple[Skipped, ...]) -> Dataset:
         """The same data less the skipped files, which are recorded."""

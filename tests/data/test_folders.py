@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 from whycam.data.folders import read_folders
-from whycam.data.images import decode
-from whycam.data.listing import IMAGE_SUFFIXES, find_images
 from whycam.data.words import class_target, split_name
-from whycam.errors import DataError, ImageError
-from whycam.run_mark import SAMPLE_COLUMNS
+from whycam.errors import DataError
 from whycam.types import Dataset
 
 
@@ -44,112 +39,6 @@ def error(path: Path) -> str:
         read_folders(path)
     assert len(caught.value.problems) == 1
     return str(caught.value).replace(str(path), "ROOT")
-
-
-# ---------------------------------------------------------------- listing
-
-
-def test_listing_takes_images_in_order_and_counts_the_rest(tmp_path: Path) -> None:
-    grow(tmp_path, "b/Z.JPG", "b/a 1.Png", "a/ü 照片.tiff", "x.webp", "notes.txt", "b/Thumbs.db", "c/d/e/f.jfif")
-    grow(tmp_path, ".hidden.png", ".git/x.png", "__MACOSX/b/x.png", "b/._a 1.png", "no_suffix", "x.jpg.part")
-    listing = find_images(tmp_path)
-    assert list(listing.files) == ["a/ü 照片.tiff", "b/Z.JPG", "b/a 1.Png", "c/d/e/f.jfif", "x.webp"]
-    assert listing.n_other_files == 4
-    assert listing.folders == ("a", "b", "c")
-
-
-@pytest.mark.parametrize("suffix", sorted(IMAGE_SUFFIXES))
-def test_every_suffix_in_any_case(tmp_path: Path, suffix: str) -> None:
-    grow(tmp_path, f"a{suffix}", f"b{suffix.upper()}")
-    assert len(find_images(tmp_path).files) == 2
-    assert len(IMAGE_SUFFIXES) == 11
-
-
-def test_links_are_followed_once_and_never_shadow_real_folders(tmp_path: Path) -> None:
-    root = grow(tmp_path / "root", "normal/1.png", "bad/2.png")
-    outside = grow(tmp_path / "outside", "3.png", "deep/4.png")
-    (root / "aaa").symlink_to(root / "normal")
-    (root / "bad" / "more").symlink_to(outside)
-    (root / "bad" / "loop").symlink_to(root)
-    (outside / "back").symlink_to(root / "bad")
-    (root / "normal" / "5.png").symlink_to(outside / "3.png")
-    files = find_images(root).files
-    assert sorted(files) == ["bad/2.png", "bad/more/3.png", "bad/more/deep/4.png", "normal/1.png", "normal/5.png"]
-
-
-def test_dangling_links_stay_so_that_they_are_skipped_by_name(tmp_path: Path) -> None:
-    (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere.png")
-    assert list(find_images(tmp_path).files) == ["gone.png"]
-
-
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes on this platform")
-def test_a_pipe_is_no_image(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "pipe.png")
-    listing = find_images(tmp_path)
-    assert not listing.files and listing.n_other_files == 1
-
-
-def test_names_that_are_not_unicode_can_be_printed(tmp_path: Path) -> None:
-    try:
-        (Path(os.fsdecode(os.fsencode(tmp_path) + b"/gr\xfcn.png"))).write_bytes(b"x")
-    except OSError:
-        pytest.skip("this file system takes UTF-8 only")
-    ((name, path),) = find_images(tmp_path).files.items()
-    assert name.encode("utf-8") == b"gr\\xfcn.png"
-    assert path.read_bytes() == b"x"
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="other file systems take UTF-8 only")
-def test_two_names_that_read_the_same_are_told_apart(tmp_path: Path) -> None:
-    grow(tmp_path, os.fsdecode(b"f\xff.png"), "f\\xff.png", "new\nline.png")
-    listing = find_images(tmp_path)
-    assert list(listing.files) == ["f\\xff.png", "new\\nline.png"]
-    assert [item.file for item in listing.skipped] == ["f\\xff.png"]
-
-
-def test_links_to_themselves_never_crash(tmp_path: Path) -> None:
-    grow(tmp_path, "normal/a.png", "bad/b.png")
-    for name in ("me", "normal/loop.png", "top.png"):
-        (tmp_path / name).symlink_to(Path(name).name)
-    listing = find_images(tmp_path)
-    assert list(listing.files) == ["bad/b.png", "normal/a.png", "normal/loop.png", "top.png"]
-    (skipped,) = listing.skipped
-    assert skipped.file == "me" and skipped.reason.startswith("link cannot be followed: ")
-    assert listing.folders == ("bad", "normal")
-    with pytest.raises(ImageError, match=r"^cannot be read: "):
-        decode(listing.files["normal/loop.png"])
-    assert skipped in read_folders(tmp_path).skipped
-    with pytest.raises(DataError, match=r"me cannot be read: .+\.$"):
-        find_images(tmp_path / "me")
-
-
-def run_in(folder: Path) -> None:
-    grow(folder, "normal/report.png", "plots/roc.png")
-    (folder / "samples.csv").write_text(",".join(SAMPLE_COLUMNS) + "\n")
-
-
-def test_runs_below_the_root_are_no_data_but_a_root_is(tmp_path: Path) -> None:
-    grow(tmp_path, "normal/a.png", "bad/b.png", "bad/samples.csv")
-    run_in(tmp_path / "run 1")
-    run_in(tmp_path / "bad" / "runs" / "2")
-    (tmp_path / "last").symlink_to(tmp_path / "run 1")
-    listing = find_images(tmp_path)
-    assert list(listing.files) == ["bad/b.png", "normal/a.png"]
-    assert listing.folders == ("bad", "normal") and not listing.skipped
-    assert list(find_images(tmp_path / "run 1").files) == ["normal/report.png", "plots/roc.png"]
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="other file systems take UTF-8 only")
-def test_messages_about_odd_folders_can_be_printed(tmp_path: Path) -> None:
-    odd = tmp_path / os.fsdecode(b"d\xff")
-    grow(odd, os.fsdecode(b"k\xffnd/a.png"), os.fsdecode(b"k\xffnd/deep/ok/b.png"))
-    with pytest.raises(DataError) as caught:
-        read_folders(odd)
-    assert b"d\\xff" in str(caught.value).encode() and b"k\\xffnd/" in str(caught.value).encode()
-    dataset = read_folders(grow(odd, "ok/c.png"))
-    assert any("k\\xffnd/" in note for note in dataset.notes)
-    for text in (*dataset.notes, dataset.layout, *(sample.kind or "" for sample in dataset.samples)):
-        text.encode()
 
 
 # ---------------------------------------------------------------- class folders
@@ -183,13 +72,21 @@ def test_other_folders_beside_normal_are_kinds_of_anomaly(tmp_path: Path) -> Non
         "scratch/deep/c.png": "scratch",
         "bad/hole/d.png": "hole",
     }
-    assert dataset.notes == ("The folders Crack/, scratch/ count as anomalous, the name being the kind.",)
+    assert [(item.name, item.meaning, item.n, item.why) for item in dataset.folders] == [
+        ("Crack", "anomalous", 1, "beside a normal folder"),
+        ("bad/hole", "anomalous", 1, ""),
+        ("good", "normal", 1, ""),
+        ("scratch", "anomalous", 1, "beside a normal folder"),
+    ]
 
 
 def test_images_outside_class_folders_are_skipped_by_name(tmp_path: Path) -> None:
     dataset = read_folders(grow(tmp_path, "ok/a.png", "bad/b.png", "overview.jpg", "readme.md"))
-    assert [(item.file, item.reason) for item in dataset.skipped] == [("overview.jpg", "not in a class folder")]
-    assert len(dataset.samples) == 2 and dataset.n_other_files == 1
+    assert [(item.file, item.cause, item.reason) for item in dataset.skipped] == [
+        ("readme.md", "no image", "no image (.md)"),
+        ("overview.jpg", "unplaced", "not in a class folder"),
+    ]
+    assert len(dataset.samples) == 2 and not dataset.unread
 
 
 def test_order_is_by_name_whatever_the_disk_says(tmp_path: Path) -> None:
@@ -231,32 +128,32 @@ def mvtec(root: Path) -> Path:
 
 def test_mvtec(tmp_path: Path) -> None:
     dataset = read_folders(mvtec(tmp_path))
-    assert dataset.layout == "MVTec folders" and dataset.n_other_files == 1 and not dataset.skipped
+    assert dataset.layout == "MVTec folders" and [item.file for item in dataset.skipped] == ["license.txt"]
     assert len(dataset.samples) == 11 and sum(sample.anomalous for sample in dataset.samples) == 4
     assert set(split_files(dataset).values()) == {None}
     assert masks(dataset) == {
         f"test/{kind}/{n:03}.png": f"ground_truth/{kind}/{n:03}_mask.png" for kind in ("crack", "hole") for n in (0, 1)
     }
-    assert dataset.notes == (
-        "The folders crack/, hole/ count as anomalous, the name being the kind.",
-        "The train folder holds no anomalous image, so the folders' own split was dropped and all images are divided "
-        "anew.",
-    )
+    assert dataset.split_dropped == "the train folder holds no anomalous image" and not dataset.split_from
+    assert [(item.name, item.n) for item in dataset.folders if item.meaning == "masks"] == [
+        ("ground_truth/crack", 2),
+        ("ground_truth/hole", 2),
+    ]
 
 
 @pytest.mark.parametrize(
     ("files", "reason"),
     [
-        (("train/ok/1.png", "train/bad/2.png"), "There is no labelled image for testing"),
-        (("train/ok/1.png", "train/bad/2.png", "test/3.png"), "There is no labelled image for testing"),
-        (("test/ok/1.png", "test/bad/2.png"), "There is no labelled image for training"),
-        (("train/bad/1.png", "test/ok/2.png"), "The train folder holds no normal image"),
+        (("train/ok/1.png", "train/bad/2.png"), "there is no labelled image for testing"),
+        (("train/ok/1.png", "train/bad/2.png", "test/3.png"), "there is no labelled image for testing"),
+        (("test/ok/1.png", "test/bad/2.png"), "there is no labelled image for training"),
+        (("train/bad/1.png", "test/ok/2.png"), "the train folder holds no normal image"),
     ],
 )
 def test_useless_split_is_dropped_and_told(tmp_path: Path, files: Iterable[str], reason: str) -> None:
     dataset = read_folders(grow(tmp_path, *files))
     assert set(split_files(dataset).values()) == {None}
-    assert dataset.notes == (f"{reason}, so the folders' own split was dropped and all images are divided anew.",)
+    assert dataset.split_dropped == reason and not dataset.split_from
 
 
 # ---------------------------------------------------------------- masks
@@ -277,7 +174,9 @@ def test_a_mask_that_fits_two_images_is_given_to_none(tmp_path: Path) -> None:
         grow(tmp_path, "ok/y.png", "bad/crack/x.png", "bad/hole/x.png", "masks/x.png", "masks/q.png")
     )
     assert masks(dataset) == {}
-    assert dataset.notes == ("2 masks belong to no single anomalous image by name.",)
+    assert {item.file: item.reason for item in dataset.skipped} == dict.fromkeys(
+        ("masks/q.png", "masks/x.png"), "mask of no single anomalous image by name"
+    )
 
 
 def test_same_stem_in_two_kinds_each_with_its_mask(tmp_path: Path) -> None:
@@ -304,9 +203,11 @@ def test_errors_name_what_was_found_and_what_was_expected(tmp_path: Path) -> Non
     file = grow(tmp_path, "archive.zip") / "archive.zip"
     assert error(file) == "ROOT is a file; expected a folder of images or a CSV table."
     lines = grow(tmp_path / "lines", "line1/a.png", "line 2/b.png")
-    assert error(lines) == f"No folder of normal images in ROOT: found line 2/, line1/; {expected}"
+    example = "If one of them is normal, say so, and the others count as anomalous: whycam audit ROOT --normal NAME"
+    assert error(lines) == f"No folder of normal images in ROOT: found line 2/, line1/; {expected} {example}"
     flat = grow(tmp_path / "flat", "a.png", "b.png")
-    assert error(flat) == f"No folder of normal images in ROOT: found 2 images in no folder; {expected}"
+    put = "Put normal images into normal/ and anomalous ones into anomalous/."
+    assert error(flat) == f"No folder of normal images in ROOT: found 2 images in no folder. {put}"
     hollow = grow(tmp_path / "hollow", "bad/a.png", "good/notes.txt")
     assert error(hollow) == "The folder good/ in ROOT holds no image."
     mixed = grow(tmp_path / "mixed", "good/a.png", "bad/b.png", "test/good/c.png")

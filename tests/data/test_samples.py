@@ -46,7 +46,7 @@ def test_scoring_a_folder_keeps_labels_and_takes_everything(tmp_path: Path) -> N
 def test_scoring_a_folder_without_classes(tmp_path: Path) -> None:
     found = open_unlabelled([grow(tmp_path, "line1/a.png", "b.png", "x.txt")])
     assert [(s.file, s.target) for s in found.samples] == [("b.png", None), ("line1/a.png", None)]
-    assert found.n_other_files == 1
+    assert [(item.file, item.cause) for item in found.skipped] == [("x.txt", "no image")]
 
 
 def test_scoring_files_folders_and_tables_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,7 +136,8 @@ def test_check_classes() -> None:
     )
     with pytest.raises(DataError) as caught:
         check_classes(of(9, 5).without((Skipped("10.png", "empty"), Skipped("11.png", "empty"))), Fewest())
-    assert str(caught.value) == f"Only 3 anomalous images in photos (2 files skipped): {rest} anomalous images."
+    said = rest.removesuffix("add") + "2 files cannot be read, first 10.png: empty."
+    assert str(caught.value) == f"Only 3 anomalous images in photos: {said}"
 
 
 def test_a_recipe_may_do_with_fewer() -> None:

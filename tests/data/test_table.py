@@ -38,7 +38,7 @@ def test_all_columns(tmp_path: Path) -> None:
     assert (second.file, second.split, second.mask) == ("sub/b c.png", "test", tmp_path / "m.png")
     assert (second.group, second.kind) == (None, None)
     assert dataset.root == tmp_path and dataset.layout == "table data.csv"
-    assert dataset.n_other_files == 0 and not dataset.skipped and not dataset.notes
+    assert not dataset.skipped and not dataset.notes
 
 
 def test_label_and_class_stand_in_only_where_needed(tmp_path: Path) -> None:

@@ -7,19 +7,40 @@ from typing import Any
 import numpy as np
 import pytest
 
-from whycam.card import Card, CellGrid, DataCard, HeatmapCard, ModelCard, TrainingCard
+from whycam.card import Card, CellGrid, DataCard, DataFacts, HeatmapCard, ModelCard, TrainingCard
 from whycam.evaluation.curves import curves
 from whycam.evaluation.evaluate import evaluate
 from whycam.evaluation.reliability import reliability
 from whycam.evaluation.threshold import midpoint
 from whycam.report.closeup import close_up, thumbnail
 from whycam.report.contents import ReportInput, WhatIf
-from whycam.types import EpochRecord, Exhibit, Predictions, Segment, Skipped
+from whycam.types import EpochRecord, Exhibit, Folder, Looks, Predictions, Segment, Skipped
 
 MakeExhibit = Callable[..., Exhibit]
 MakeReport = Callable[..., ReportInput]
 MakeWhatIf = Callable[..., WhatIf]
 
+FACTS = DataFacts(
+    root="cells",
+    layout="class folders",
+    n_normal=66,
+    n_anomalous=34,
+    kinds=(),
+    folders=(
+        Folder("cracked", "anomalous", 34, why="named with --anomalous"),
+        Folder("good", "normal", 66),
+        Folder("good/@eaDir", "left out", 12, why="thumbnails and metadata of a Synology NAS"),
+    ),
+    left_out=(Skipped("notes.txt", "no image (.txt)", "no image"), Skipped("broken.png", "the file ends too early")),
+    n_train=60,
+    n_test=40,
+    split_from="drawn",
+    split_dropped="the train folder holds no anomalous image",
+    n_groups=0,
+    groups_from="",
+    looks=Looks(sizes=(((300, 300), 100),)),
+    notes=("Two images are copies of each other.",),
+)
 CARD = Card(
     schema=2,
     created="2026-01-12 10:31",
@@ -30,17 +51,13 @@ CARD = Card(
     training=TrainingCard("classic", 7, 250, 30, 8, "RMSprop", "mean absolute error", "cpu", 2, 372.4, False),
     heatmap=HeatmapCard("grad-cam", "convolution 3", CellGrid(38, 38, 8.0, 10.5, 10.5), scale=1.25, segment_level=0.5),
     data=DataCard(
-        root="cells",
-        layout="class folders",
+        facts=FACTS,
         fingerprint="3f" * 32,
         n_train=60,
         n_test=40,
         n_anomalous_train=20,
         n_anomalous_test=14,
         split="at random, 25 % for testing",
-        skipped=(Skipped("broken.png", "the file ends too early"),),
-        n_other_files=3,
-        notes=("Two images are copies of each other.",),
     ),
     versions={"whycam": "0.1.0", "torch": "2.13.0"},
 )

@@ -192,7 +192,7 @@ def test_json_is_standard_and_holds_everything() -> None:
     text = audit_words.to_json(FULL)
     content = json.loads(text, parse_constant=refuse)
     assert text.endswith("}\n")
-    assert set(content) == {"schema", "n", "n_anomalous", "findings", "cues", "doubted", "optimism"}
+    assert set(content) == {"schema", "n", "n_anomalous", "findings", "cues", "doubted", "optimism", "data"}
     assert [finding["kind"] for finding in content["findings"]] == ["shortcut", "leak", "blank", "label"]
     assert content["findings"][0]["figure"] == {"value": 0.995, "low": 0.873, "high": 1.0}
     assert content["findings"][0]["region"] == list(TOP)

@@ -15,12 +15,11 @@ import pytest
 from PIL import Image
 
 from whycam.card import PooledCard
-from whycam.report import page
 from whycam.report.contents import ReportInput, WhatIf
 from whycam.report.page import render, write_report
 from whycam.report.plots import draw_plots
 from whycam.report.words import verdict_sentence
-from whycam.types import Band, Exhibit, Predictions, Skipped, Threshold
+from whycam.types import Band, Exhibit, Folder, Predictions, Skipped, Threshold
 
 MakeReport = Callable[..., ReportInput]
 CITED = {"https://arxiv.org/abs/1610.02391", "https://arxiv.org/abs/2011.08891"}
@@ -91,8 +90,13 @@ def test_the_page_says_what_a_reader_must_know(make_report: MakeReport) -> None:
     text = reader.text
     assert verdict_sentence(report.evaluation) in text
     for part in (
-        *("WhyCAM report: cells", "class folders", "at random, 25 % for testing", "broken.png: the file ends too"),
-        *("Two images are copies of each other.", "3 that are not images", "“cracked”", "not chosen from data"),
+        *("WhyCAM report: cells", "class folders", "at random, 25 % for testing", "broken.png (the file ends too"),
+        *(
+            "Two images are copies of each other.",
+            "1 file, no image (.txt): notes.txt",
+            "“cracked”",
+            "not chosen from data",
+        ),
         *("Mean absolute error", "Average precision", "Best constant (test)", "95 % interval", "not proof"),
         *("convolution 3", "0 (cold)", "≥ 1.25", "line 2/part.png", "score 0.250 · target 1 · verdict normal"),
         *("RMSprop", "torch 2.13.0", "726,371 parameters", "arXiv:1610.02391", "arXiv:2011.08891", "3f3f3f"),
@@ -106,17 +110,22 @@ def elsewhere(make_report: MakeReport) -> ReportInput:
     report = make_report(with_train=False)
     other = replace(
         report.card.data,
-        root="/line 7/week 12",
-        layout="table week.csv",
+        facts=replace(
+            report.card.data.facts,
+            root="/line 7/week 12",
+            layout="table week.csv",
+            n_normal=27,
+            n_anomalous=13,
+            folders=(),
+            left_out=(Skipped("dark.png", "the file is empty"),),
+            notes=("One image has an alpha channel.",),
+        ),
         fingerprint="ab" * 32,
         n_train=0,
         n_test=40,
         n_anomalous_train=0,
         n_anomalous_test=13,
         split="All images were tested on.",
-        skipped=(Skipped("dark.png", "the file is empty"),),
-        n_other_files=1,
-        notes=("One image has an alpha channel.",),
     )
     data = replace(report.card.data, n_test=41)
     return replace(report, card=replace(report.card, data=data), evaluated=other)
@@ -130,14 +139,18 @@ def test_other_data_stand_beside_the_training_data_not_in_their_place(elsewhere:
     trained, tested = reader.text.split("What it was tested on here")
     trained, tested = trained.split("What was trained on what")[1], tested.split("How good it is")[0]
     for part in (
-        *("cells, read as class folders", "Training images60, of which 20", "Kept back for testing41, of which 14"),
-        *("at random, 25 % for testing", "broken.png: the file ends too early", "3 that are not images", "copies"),
+        *(
+            "100 images in cells (class folders)",
+            "Training images60, of which 20",
+            "Kept back for testing41, of which 14",
+        ),
+        *("at random, 25 % for testing", "broken.png (the file ends too early)", "@eaDir", "copies of each other"),
     ):
         assert part in trained, part
         assert part not in tested, part
     for part in (
-        *("/line 7/week 12, read as table week.csv", "Test images40, of which 13 anomalous"),
-        *("dark.png: the file is empty", "1 that is not an image", "One image has an alpha channel."),
+        *("40 images in /line 7/week 12 (table week.csv)", "Test images40, of which 13 anomalous"),
+        *("1 file cannot be read: dark.png (the file is empty)", "One image has an alpha channel."),
     ):
         assert part in tested, part
         assert part not in trained, part
@@ -183,7 +196,11 @@ def test_names_with_html_in_them_are_shown_not_obeyed(
     report = replace(report, test=test, whatif=make_whatif(test))
     threshold = Threshold(0.5, evil, Band(0.4, 0.6, evil))
     report = replace(report, evaluation=replace(report.evaluation, threshold=threshold))
-    data = replace(report.card.data, root=evil, skipped=(Skipped(evil, evil),), notes=(evil,), layout=evil)
+    folders = (Folder(evil, "anomalous", 1, kind=evil, why=evil),)
+    facts = replace(
+        report.card.data.facts, root=evil, left_out=(Skipped(evil, evil),), notes=(evil,), layout=evil, folders=folders
+    )
+    data = replace(report.card.data, facts=facts)
     card = replace(report.card, data=data, class_names=(evil, evil))
     source, reader = read(replace(report, card=card, evaluated=data))
     assert source.count("<script") == 2, "the page's own data and code"
@@ -304,9 +321,10 @@ def test_a_model_without_any_heat_is_said_to_be(make_report: MakeReport) -> None
 def test_many_skipped_files_are_counted(make_report: MakeReport) -> None:
     report = make_report()
     skipped = tuple(Skipped(f"{i}.png", "empty") for i in range(1234))
-    _, reader = read(replace(report, card=replace(report.card, data=replace(report.card.data, skipped=skipped))))
-    assert "1,234 files" in reader.text
-    assert f"and {1234 - page._SKIPPED_SHOWN:,} more" in reader.text
+    data = replace(report.card.data, facts=replace(report.card.data.facts, left_out=skipped))
+    _, reader = read(replace(report, card=replace(report.card, data=data)))
+    assert "1,234 files cannot be read: 0.png (empty), 1.png (empty)," in reader.text
+    assert "and 1,034 more" in reader.text and "199.png: empty" in reader.text and "200.png: empty" not in reader.text
 
 
 def test_forty_exhibits_make_a_modest_page(make_report: MakeReport, make_exhibit: Callable[..., Exhibit]) -> None:

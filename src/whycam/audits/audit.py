@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from whycam.audits.cues import CueKind
 from whycam.audits.findings import Finding, Severity
 from whycam.audits.pixel_facts import Region
+from whycam.card import DataFacts
 from whycam.types import Estimate
 
 SCHEMA = 2
@@ -112,6 +113,9 @@ class Audit:
     """The least believed first."""
     optimism: Optimism | None
     """None where no images belong together, or they are too few to measure it."""
+
+    data: DataFacts | None = None
+    """How the data were read and what was left out; None where the audit does not say."""
 
     def count(self, severity: Severity) -> int:
         """How many findings are as grave as that."""

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from whycam.data.given_names import GivenNames
 from whycam.data.listing import Listing, find_images
-from whycam.data.words import class_target, counted, is_mask_folder, is_validation, plain, split_name
-from whycam.errors import DataError, printable
-from whycam.types import AS_USUAL, Dataset, Reading, Sample, Skipped, Split
+from whycam.data.mask_names import in_mask_folder, masks_apart, with_masks
+from whycam.data.suggestions import ask_about, listed, no_normal
+from whycam.data.words import class_target, counted, is_validation, plain, seems, split_name
+from whycam.errors import DataError, OptionError, printable
+from whycam.types import AS_USUAL, Dataset, Folder, Reading, Sample, Skipped, Split
 
-EXPECTED = "normal/ and anomalous/ (or good/, ok/ and bad/, defect/, or one folder for each kind of defect)"
-NO_CLASS = "not in a class folder"
-_MASK_ENDING = re.compile(r"[_\- ](mask|gt|ground[_\- ]?truth)$", re.IGNORECASE)
-
-_Parts = tuple[str, ...]
+_GUESSED = "beside a normal folder"
 
 
 def read_folders(root: Path, reading: Reading = AS_USUAL) -> Dataset:
@@ -25,112 +23,195 @@ def read_folders(root: Path, reading: Reading = AS_USUAL) -> Dataset:
 
     Layouts, with the usual synonyms in any case: class folders `normal/` and `anomalous/`; any other folder beside a
     normal one is anomalous and names the kind, as does a folder inside an anomalous one; `train/` and `test/` (and
-    `val/`, which counts as train) that hold class folders; MVTec's `train/good`, `test/<kind>`, `ground_truth/<kind>`.
-    Masks in `ground_truth/`, `masks/` or beside their image (`x_mask.png`) are attached to anomalous images by name.
-    A split that leaves train without one of the classes, or test without images, is dropped, and a note says so.
+    `val/`, which counts as train) above or inside class folders; MVTec's `train/good`, `test/<kind>`,
+    `ground_truth/<kind>`. Names in `reading` win over all that. Masks in `ground_truth/`, `masks/` or beside their
+    image (`x_mask.png`) are attached to anomalous images by name. A split that leaves train without one of the classes,
+    or test without images, is dropped.
 
-    Raises DataError where there is no folder, no image, no folder of normal images, or no telling the layout.
+    Raises DataError where there is no folder, no image, no folder of normal images, a name in `reading` that no folder
+    has, or no telling what a folder is; OptionError where `reading` contradicts itself or names columns.
     """
-    listing = find_images(root)
+    given = GivenNames(reading)
+    for option, column in (("--group-column", reading.group_column), ("--split-column", reading.split_column)):
+        if column is not None:
+            raise OptionError(f"{option} names a column of a table, but {printable(root)} is read by its folders.")
+    listing = find_images(root, given)
+    given.check_all_found((*listing.folders, *(item.name for item in listing.left_out)), printable(root))
     if not listing.files:
-        others = f" among {counted(listing.n_other_files, 'other file')}" if listing.n_other_files else ""
-        raise DataError(
-            f"{printable(root)} holds no image{others}; images end in .jpg, .png, .bmp, .webp, .tif or .gif."
-        )
-    masks, images = masks_apart(listing.files)
-    folders = sorted({parts[0] for parts in map(_parts, images) if len(parts) > 1})
-    splits: dict[str, Split] = {folder: side for folder in folders if (side := split_name(folder))}
-    depth = 1 if splits else 0
-    _check_layout(listing, images, splits)
+        raise DataError(_nothing(listing))
+    mask_files, images = masks_apart(listing.files, given)
+    reader = _Reader(given, _split_folders(listing, given))
+    _check_layout(listing, images, reader)
 
     samples: list[Sample] = []
     skipped: list[Skipped] = []
-    named: set[str] = set()
     for file in images:
-        parts = _parts(file)
-        if splits and parts[0] not in splits:
-            skipped.append(Skipped(file, "not in the train or test folder"))
-        elif len(parts) <= depth + 1:
-            skipped.append(Skipped(file, NO_CLASS))
+        place = reader.place(file.rpartition("/")[0])
+        if place.outside:
+            skipped.append(Skipped(file, "not in the train or test folder", "unplaced"))
+        elif place.target is None:
+            skipped.append(Skipped(file, "not in a class folder", "unplaced"))
         else:
-            target, kind = _label(parts[depth:-1])
-            if class_target(parts[depth]) is None:
-                named.add(parts[depth])
-            path, split = listing.files[file], splits.get(parts[0])
-            samples.append(Sample(file, path, target=target, split=split, kind=kind))
-    samples, mask_notes = _with_masks(samples, masks, listing)
-    samples, split_notes = _with_useful_split(samples)
-    notes = [f"The folder {folder}/ counts as train." for folder in splits if is_validation(folder)]
-    if named:
-        plural = "folders" if len(named) > 1 else "folder"
-        verb = "count" if len(named) > 1 else "counts"
-        notes.append(f"The {plural} {_listed(named)} {verb} as anomalous, the name being the kind.")
-    return Dataset(
+            samples.append(Sample(file, listing.files[file], target=place.target, split=place.split, kind=place.kind))
+    samples, lost, mask_folders = with_masks(samples, mask_files, listing.files)
+    dataset = Dataset(
         root=root,
-        layout=_layout(listing, splits),
+        layout=_layout(listing, reader),
         samples=tuple(samples),
-        skipped=(*listing.skipped, *skipped),
-        n_other_files=listing.n_other_files,
-        notes=(*notes, *split_notes, *mask_notes),
+        skipped=(*listing.skipped, *skipped, *lost),
+        folders=(*_classes(listing, images, reader), *mask_folders, *listing.left_out),
+        split_from="folders" if any(sample.split for sample in samples) else "",
+        notes=tuple(
+            f"The folder {name}/ counts as train." for name in sorted({name for name in reader.validation if name})
+        ),
     )
+    useless = _useless(samples)
+    return dataset.without_split(useless) if useless else dataset
 
 
-def _parts(file: str) -> _Parts:
-    return tuple(file.split("/"))
+@dataclass(frozen=True)
+class _Place:
+    """What the folders of an image say."""
+
+    name: str = ""
+    """The path down to the last folder that says something."""
+    target: float | None = None
+    kind: str | None = None
+    split: Split | None = None
+    why: str = ""
+    outside: bool = False
+    """In no train or test folder, although there are some at the top."""
+    level: str = ""
+    """The path of the folder that gives the class."""
 
 
-def _listed(folders: Iterable[str], most: int = 8) -> str:
-    names = [f"{name}/" for name in sorted(folders)]
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+class _Reader:
+    """Reads the folders of an image from the top: split and class in either order, then the kind."""
+
+    def __init__(self, given: GivenNames, splits: Mapping[str, Split]) -> None:
+        self.given = given
+        self.splits = splits
+        """The top folders that give the split; empty where it is inside the class folders, or nowhere."""
+        self.validation: set[str] = set()
+        self._places: dict[str, _Place] = {}
+
+    def place(self, folder: str) -> _Place:
+        """What is known of the images in this folder, by its path below the root."""
+        if folder not in self._places:
+            outer, _, name = folder.rpartition("/")
+            self._places[folder] = self._next(self.place(outer), folder, name) if folder else _Place()
+        return self._places[folder]
+
+    def _next(self, outer: _Place, path: str, name: str) -> _Place:
+        if outer.outside:
+            return outer
+        meaning = self.given.meaning(path)
+        if meaning == "normal":
+            return replace(outer, name=path, target=0.0, kind=None, why=self.given.why(meaning), level=path)
+        if meaning == "anomalous":
+            kind = None if class_target(name) == 1.0 else name
+            return replace(outer, name=path, target=1.0, kind=kind, why=self.given.why(meaning), level=path)
+        side = split_name(name)
+        if "/" not in path and self.splits:
+            if side is None:
+                return replace(outer, outside=True)
+            self._note_validation(path, name)
+            return replace(outer, name=path, split=side)
+        if side is not None and outer.split is None and outer.target is not None:
+            self._note_validation(path, name)
+            return replace(outer, name=path, split=side)
+        if outer.target is None:
+            target = class_target(name)
+            if target is None:
+                return replace(outer, name=path, target=1.0, kind=name, why=_GUESSED, level=path)
+            return replace(outer, name=path, target=target, level=path)
+        if outer.target == 1.0 and outer.kind is None and not outer.why.startswith("named"):
+            return replace(outer, name=path, kind=name)
+        return outer
+
+    def _note_validation(self, path: str, name: str) -> None:
+        if is_validation(name):
+            self.validation.add(path)
 
 
-def masks_apart(files: Iterable[str]) -> tuple[list[str], list[str]]:
-    """The names of masks, and those of images: a mask lies in a folder of masks, or beside its image (`x_mask.png`)."""
-    files = list(files)
-    stems = {file.rpartition(".")[0] for file in files}
-    masks: list[str] = []
-    images: list[str] = []
-    for file in files:
-        stem = file.rpartition(".")[0]
-        bare = _MASK_ENDING.sub("", stem)
-        beside = bare != stem and bare in stems
-        (masks if beside or any(map(is_mask_folder, _parts(file)[:-1])) else images).append(file)
-    return masks, images
-
-
-def _label(folders: Sequence[str]) -> tuple[float, str | None]:
-    target = class_target(folders[0])
-    if target == 0.0:
-        return 0.0, None
-    if target is None:
-        return 1.0, folders[0]
-    return 1.0, folders[1] if len(folders) > 1 else None
-
-
-def _check_layout(listing: Listing, images: Sequence[str], splits: dict[str, Split]) -> None:
+def _nothing(listing: Listing) -> str:
+    """Why there is no image at all."""
     root = printable(listing.root)
-    top_normal = [folder for folder in listing.folders if class_target(folder) == 0.0]
+    if unsupported := [item for item in listing.skipped if item.cause == "unsupported"]:
+        return f"{root} holds {all_of(unsupported)}."
+    others = sum(item.cause == "no image" for item in listing.skipped)
+    among = f" among {counted(others, 'other file')}" if others else ""
+    hidden = sum(item.n for item in listing.left_out)
+    inside = (
+        f" ({counted(hidden, 'image')} in {listed([item.name for item in listing.left_out])} left out)"
+        if hidden
+        else ""
+    )
+    return f"{root} holds no image{among}{inside}; images end in .jpg, .png, .bmp, .webp, .tif or .gif."
+
+
+def all_of(unsupported: Sequence[Skipped]) -> str:
+    """`20 files, all .heic, which cannot be read here: convert them to PNG or JPEG`."""
+    kinds = Counter(item.reason.split(" ", 1)[0] for item in unsupported).most_common()
+    if len(kinds) == 1:
+        named = f"{counted(len(unsupported), 'file')}, {'all' if len(unsupported) > 1 else 'a'} {kinds[0][0]}"
+    else:
+        named = f"{len(unsupported):,} files, " + ", ".join(f"{n} {kind}" for kind, n in kinds)
+    return f"{named}, which cannot be read here: convert {'them' if len(unsupported) > 1 else 'it'} to PNG or JPEG"
+
+
+def _split_folders(listing: Listing, given: GivenNames) -> dict[str, Split]:
+    tops = [name for name in listing.folders if "/" not in name and given.meaning(name) is None]
+    holding = {file.partition("/")[0] for file in listing.files}
+    return {name: side for name in tops if name in holding and (side := split_name(name))}
+
+
+def _check_layout(listing: Listing, images: Sequence[str], reader: _Reader) -> None:
+    root = printable(listing.root)
+    splits = reader.splits
+    top_normal = [
+        name
+        for name in listing.folders
+        if "/" not in name and (reader.given.meaning(name) or class_target(name)) in ("normal", 0.0)
+    ]
     if splits and top_normal:
         raise DataError(
-            f"{root} holds both class folders ({_listed(top_normal)}) and split folders ({_listed(splits)}); "
+            f"{root} holds both class folders ({listed(top_normal)}) and split folders ({listed(list(splits))}); "
             "put the class folders into train/ and test/, or take the split folders out."
         )
-    levels = [_parts(file)[1 if splits else 0 : -1] for file in images if not splits or _parts(file)[0] in splits]
-    if any(level and class_target(level[0]) == 0.0 for level in levels):
+    places = [reader.place(file.rpartition("/")[0]) for file in images]
+    if any(place.target == 0.0 for place in places):
+        _check_open_questions(listing.root, places, reader.given.reading)
         return
     if top_normal:
-        raise DataError(f"The folder {_listed(top_normal)} in {root} holds no image.")
-    where = f"{_listed(splits)} in {root}" if splits else root
-    seen = {level[0] for level in levels if level} or (set() if splits else set(listing.folders))
-    found = f"found {_listed(seen)}" if seen else f"found {counted(len(images), 'image')} in no folder"
-    inner = _normal_deeper(images)
-    hint = f" There are such folders in {printable(listing.root / inner)}: give that folder instead." if inner else ""
-    raise DataError(f"No folder of normal images in {where}: {found}; expected {EXPECTED}.{hint}")
+        lost = [item for item in listing.skipped if item.failed and item.file.partition("/")[0] in top_normal]
+        why = f": {all_of(lost)}" if lost and all(item.cause == "unsupported" for item in lost) else ""
+        raise DataError(f"The folder {listed(top_normal)} in {root} holds no image{why}.")
+    where = f"{listed(list(splits))} in {root}" if splits else root
+    found = {place.level.rpartition("/")[2]: None if place.why else place.target for place in places if place.level}
+    found = found or ({} if splits else dict.fromkeys(name for name in listing.folders if "/" not in name))
+    if not found:
+        text = f"No folder of normal images in {where}: found {counted(len(images), 'image')} in no folder."
+        raise DataError(f"{text} Put normal images into normal/ and anomalous ones into anomalous/.")
+    if inner := _normal_deeper(images):
+        deeper = printable(listing.root / inner)
+        raise DataError(
+            f"No folder of normal images in {where}: found {listed(list(found))}. "
+            f"There are such folders in {deeper}: give that folder instead."
+        )
+    raise DataError(no_normal(listing.root, reader.given.reading, found, where))
+
+
+def _check_open_questions(root: Path, places: Iterable[_Place], reading: Reading) -> None:
+    guessed = Counter(place.level.rpartition("/")[2] for place in places if place.why == _GUESSED)
+    questions = {name: n for name, n in sorted(guessed.items()) if seems(name) in ("normal", "unsure")}
+    if questions:
+        raise DataError(ask_about(root, reading, questions))
 
 
 def _normal_deeper(images: Iterable[str]) -> str | None:
     for file in images:
-        folders = _parts(file)[:-1]
+        folders = file.split("/")[:-1]
         for depth, folder in enumerate(folders):
             if depth and class_target(folder) == 0.0:
                 outer = folders[:depth]
@@ -138,61 +219,44 @@ def _normal_deeper(images: Iterable[str]) -> str | None:
     return None
 
 
-def _layout(listing: Listing, splits: dict[str, Split]) -> str:
-    if not splits:
+def _layout(listing: Listing, reader: _Reader) -> str:
+    if not reader.splits:
         return "class folders"
     mvtec = any(plain(folder) == "groundtruth" for folder in listing.folders)
     return "MVTec folders" if mvtec else "train and test folders"
 
 
-def _with_useful_split(samples: list[Sample]) -> tuple[list[Sample], list[str]]:
-    if all(sample.split is None for sample in samples):
-        return samples, []
+def _classes(listing: Listing, images: Sequence[str], reader: _Reader) -> list[Folder]:
+    """The folders that say what their images are, those included whose images cannot be read."""
+    found: dict[str, tuple[_Place, int]] = {}
+    named = [folder for folder in listing.folders if reader.given.meaning(folder) or class_target(folder) is not None]
+    unread = [item.file.rpartition("/")[0] for item in listing.skipped if item.failed]
+    for folder, n in [(file.rpartition("/")[0], 1) for file in images] + [(folder, 0) for folder in (*named, *unread)]:
+        place = reader.place(folder)
+        if not n and in_mask_folder(folder, reader.given):
+            continue
+        if place.target is not None and not place.outside:
+            found[place.name] = (place, found.get(place.name, (place, 0))[1] + n)
+    return [
+        Folder(name, "anomalous" if place.target else "normal", n, kind=place.kind, split=place.split, why=place.why)
+        for name, (place, n) in sorted(found.items())
+        if n or not any(other.startswith(f"{name}/") for other in found)
+    ]
+
+
+def _useless(samples: Sequence[Sample]) -> str:
+    """Why the folders' own split cannot be used; empty where it can, or where there is none."""
+    without = [sample.file for sample in samples if sample.split is None]
     train = [sample.anomalous for sample in samples if sample.split == "train"]
+    if len(without) == len(samples):
+        return ""
+    if without:
+        verb = "lies" if len(without) == 1 else "lie"
+        return f"{counted(len(without), 'image')} {verb} in no train or test folder, such as {without[0]}"
     if len(train) == len(samples):
-        reason = "There is no labelled image for testing"
-    elif not train:
-        reason = "There is no labelled image for training"
-    elif True not in train:
-        reason = "The train folder holds no anomalous image"
-    elif False not in train:
-        reason = "The train folder holds no normal image"
-    else:
-        return samples, []
-    note = f"{reason}, so the folders' own split was dropped and all images are divided anew."
-    return [replace(sample, split=None) for sample in samples], [note]
-
-
-def _with_masks(samples: list[Sample], masks: Sequence[str], listing: Listing) -> tuple[list[Sample], list[str]]:
-    """Masks attached to the anomalous samples whose folders and stem they share, the most telling match first."""
-    if not masks:
-        return samples, []
-    by_key: dict[_Parts, Path] = {_mask_key(mask): listing.files[mask] for mask in masks}
-    keys = [
-        next((key for key in _mask_keys(sample.file) if key in by_key), None) if sample.anomalous else None
-        for sample in samples
-    ]
-    claims = Counter(key for key in keys if key is not None)
-    # Two images that share one mask by name would both be right only by chance.
-    attached = [
-        replace(sample, mask=by_key[key]) if key is not None and claims[key] == 1 else sample
-        for sample, key in zip(samples, keys, strict=True)
-    ]
-    lost = len(masks) - sum(sample.mask is not None for sample in attached)
-    verb = "belongs" if lost == 1 else "belong"
-    return attached, [f"{counted(lost, 'mask')} {verb} to no single anomalous image by name."] if lost else []
-
-
-def _mask_key(mask: str) -> _Parts:
-    *folders, name = _parts(mask)
-    stem = _MASK_ENDING.sub("", name.rpartition(".")[0])
-    return (*(plain(folder) for folder in folders if not is_mask_folder(folder)), stem.casefold())
-
-
-def _mask_keys(file: str) -> list[_Parts]:
-    # All runs of neighbouring folders, longest first: masks may repeat the class, the kind, both, or nothing.
-    *folders, name = _parts(file)
-    stem = name.rpartition(".")[0].casefold()
-    bare = [plain(folder) for folder in folders]
-    runs = [bare[start:stop] for stop in range(len(bare), 0, -1) for start in range(stop)]
-    return [(*run, stem) for run in (*sorted(runs, key=len, reverse=True), [])]
+        return "there is no labelled image for testing"
+    if not train:
+        return "there is no labelled image for training"
+    if True not in train:
+        return "the train folder holds no anomalous image"
+    return "" if False in train else "the train folder holds no normal image"

@@ -7,12 +7,20 @@ from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 
+from whycam.data.given_names import NOTHING_GIVEN, GivenNames
+from whycam.data.system_folders import count_files, is_system_file, why_no_data
 from whycam.errors import DataError, printable
-from whycam.run_mark import is_run
-from whycam.types import Skipped
+from whycam.types import Folder, Skipped
 
 IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".webp", ".tif", ".tiff", ".gif"))
-_HIDDEN_FOLDER = "__MACOSX"
+_UNSUPPORTED_SUFFIXES = """
+.heic .heif .hif .avif .jxl .jp2 .j2k .jpx .jpf .jxr .wdp .dcm .dicom .dic .ima .dng .cr2 .cr3 .crw .nef .nrw .arw .srf
+.sr2 .orf .rw2 .raf .raw .srw .pef .x3f .3fr .iiq .rwl .erf .kdc .mrw .tga .psd .psb .exr .hdr .pgm .ppm .pbm .pnm .pfm
+.svg .ico .fits .fit .fts .npy .npz .mat .nii .mha .mhd .nrrd .czi .lif .nd2 .oib .svs .ndpi .mrxs .vsi .scn .dm3 .dm4
+.ser .seq
+"""
+_UNSUPPORTED = frozenset(_UNSUPPORTED_SUFFIXES.split())
+"""Suffixes of images that cannot be read here."""
 
 
 @dataclass(frozen=True)
@@ -23,11 +31,12 @@ class Listing:
     files: dict[str, Path]
     """Image name, relative to the root and with forward slashes -> path; sorted by name."""
     folders: tuple[str, ...]
-    """Names of the folders directly in the root, sorted, less those that are left out."""
-    n_other_files: int
-    """Files whose suffix is not one of an image."""
+    """Names of all folders, relative to the root, sorted, less those that are left out."""
+    left_out: tuple[Folder, ...]
+    """Folders that were not searched, sorted by name."""
     skipped: tuple[Skipped, ...]
-    """Folders that may not be read, links that cannot be followed, and images whose name another one has."""
+    """Folders that may not be read, links that cannot be followed, images of formats that cannot be read here or whose
+    name another one has, and files that are no images; sorted by name within each cause."""
 
 
 def is_image_name(name: str) -> bool:
@@ -49,13 +58,18 @@ def why_unreachable(path: Path) -> str | None:
     return None
 
 
-def find_images(root: Path) -> Listing:
+def cannot_be_read(suffix: str) -> str:
+    """What to say of images with this suffix, which belongs to a format that cannot be read here."""
+    return f"{suffix} cannot be read here (convert to PNG or JPEG)"
+
+
+def find_images(root: Path, given: GivenNames = NOTHING_GIVEN) -> Listing:
     """Every image file below `root`, at any depth; by suffix, no image is opened.
 
-    Links are followed, and every folder is visited once: under its real name where it has one below `root`. Hidden
-    files and folders (a leading dot, `__MACOSX`) are left out, and so is every folder below `root` that is a WhyCAM
-    run, as its pictures are results, not data. Names are as `printable` gives them; paths are as on the disk. An image
-    behind a broken link or one to itself is listed, so that the decoder says by name what is wrong.
+    Links are followed, and every folder is visited once: under its real name where it has one below `root`. Folders
+    that are hidden or that systems and tools write (`why_no_data`) are not searched, unless `given` takes them in, and
+    neither are those that it leaves out. Names are as `printable` gives them; paths are as on the disk. An image behind
+    a broken link or one to itself is listed, so that the decoder says by name what is wrong.
     Raises DataError where `root` is missing, not a folder or out of reach.
     """
     if problem := why_unreachable(root):
@@ -64,8 +78,8 @@ def find_images(root: Path) -> Listing:
         raise DataError(f"{printable(root)} is a file; expected a folder of images or a CSV table.")
     found: dict[str, Path] = {}
     folders: list[str] = []
+    left_out: list[Folder] = []
     skipped: list[Skipped] = []
-    n_other = 0
     visited: set[tuple[int, int]] = set()
     # Links to folders wait until all real folders are done, so that a link never takes a real folder's images.
     real, links = deque([root]), deque[Path]()
@@ -81,18 +95,21 @@ def find_images(root: Path) -> Listing:
         except OSError as error:
             skipped.append(Skipped(_name(folder, root), f"folder cannot be read: {error.strerror or error}"))
             continue
+        if folder != root:
+            folders.append(_name(folder, root))
         for entry in entries:
-            if _hidden(entry.name):
-                continue
             path = folder / entry.name
             name = _name(path, root)
             kind = _kind(entry)
             if kind == "folder":
-                if is_run(path):
-                    continue
-                if folder == root:
-                    folders.append(name)
-                (links if entry.is_symlink() else real).append(path)
+                meaning = given.meaning(name)
+                why = given.why("left out") if meaning == "left out" else None if meaning else why_no_data(path)
+                if why is None:
+                    (links if entry.is_symlink() else real).append(path)
+                else:
+                    left_out.append(Folder(name, "left out", count_files(path, IMAGE_SUFFIXES), why=why))
+            elif is_system_file(entry.name):
+                skipped.append(Skipped(name, "a file of the system, or a hidden one", "no image"))
             elif is_image_name(entry.name) and kind != "other":
                 # `a\xff.png` may be the name of one file, and what is shown for another.
                 if name in found:
@@ -100,16 +117,35 @@ def find_images(root: Path) -> Listing:
                 else:
                     found[name] = path
             elif kind in ("file", "dangling", "other"):
-                n_other += 1
+                skipped.append(_other(name, path if kind == "file" else None))
             else:
                 skipped.append(Skipped(name, f"link cannot be followed: {kind}"))
     return Listing(
         root=root,
         files=dict(sorted(found.items())),
         folders=tuple(sorted(folders)),
-        n_other_files=n_other,
-        skipped=tuple(skipped),
+        left_out=tuple(sorted(left_out, key=lambda item: item.name)),
+        skipped=tuple(sorted(skipped, key=lambda item: (item.cause, item.file))),
     )
+
+
+def _other(name: str, path: Path | None) -> Skipped:
+    """What a file without the suffix of an image is, as far as its name tells, or the first bytes of a nameless one."""
+    suffix = ".nii.gz" if name.lower().endswith(".nii.gz") else Path(name.lower()).suffix
+    if suffix in _UNSUPPORTED or suffix == ".nii.gz":
+        return Skipped(name, cannot_be_read(suffix), "unsupported")
+    # Scanners name DICOM files by numbers, 1.2.840.10008 or IM0001.
+    if path is not None and (not suffix or suffix[1:].isdigit()) and _is_dicom(path):
+        return Skipped(name, cannot_be_read("DICOM"), "unsupported")
+    return Skipped(name, f"no image ({suffix})" if suffix else "no image", "no image")
+
+
+def _is_dicom(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
 
 
 def _kind(entry: os.DirEntry[str]) -> str:
@@ -125,10 +161,6 @@ def _kind(entry: os.DirEntry[str]) -> str:
     except OSError as error:
         return error.strerror or str(error)
     return "other"
-
-
-def _hidden(name: str) -> bool:
-    return name.startswith(".") or name == _HIDDEN_FOLDER
 
 
 def _name(path: Path, root: Path) -> str:

@@ -7,12 +7,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from whycam.data.folders import masks_apart, read_folders
+from whycam.data.facts import used_folders
+from whycam.data.folders import all_of, read_folders
 from whycam.data.listing import find_images, why_unreachable
+from whycam.data.mask_names import masks_apart
 from whycam.data.table import read_table
 from whycam.data.words import counted
 from whycam.errors import DataError, printable
-from whycam.types import AS_USUAL, Dataset, Fewest, Reading, Sample, Skipped
+from whycam.types import AS_USUAL, Dataset, Fewest, Reading, Sample
 
 MANIFEST = "manifest.csv"
 _TABLE_SUFFIXES = frozenset({".csv", ".tsv"})
@@ -25,7 +27,16 @@ def open_dataset(path: str | Path, reading: Reading = AS_USUAL) -> Dataset:
     """
     path = Path(path)
     table = _table_of(path)
-    return read_table(table, reading) if table else read_folders(path, reading)
+    if table is None:
+        return read_folders(path, reading)
+    dataset = read_table(table, reading)
+    has_split = any(sample.split for sample in dataset.samples)
+    has_groups = any(sample.group for sample in dataset.samples)
+    return replace(
+        dataset,
+        split_from=f"column `{printable(reading.split_column or 'split')}`" if has_split else "",
+        groups_from=f"column `{printable(reading.group_column or 'group')}`" if has_groups else "",
+    )
 
 
 def open_unlabelled(paths: str | Path | Sequence[str | Path]) -> Dataset:
@@ -56,7 +67,7 @@ def open_unlabelled(paths: str | Path | Sequence[str | Path]) -> Dataset:
         layout=parts[0].layout if len(parts) == 1 else f"{len(parts)} paths",
         samples=tuple(_unique_names(samples.values())),
         skipped=tuple(item for part in parts for item in part.skipped),
-        n_other_files=sum(part.n_other_files for part in parts),
+        folders=tuple(folder for part in parts for folder in part.folders),
         notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
     )
 
@@ -72,11 +83,31 @@ def check_classes(dataset: Dataset, fewest: Fewest) -> None:
     for name, (count, needed) in counts.items():
         if count < needed:
             found = f"Only {counted(count, f'{name} image')}" if count else f"No {name} image"
-            lost = f" ({counted(len(dataset.skipped), 'file')} skipped)" if dataset.skipped else ""
             why = f"{'is' if needed == 1 else 'are'} needed to {'test' if needed == 1 else 'train and to test'}"
-            problems.append(f"{found} in {printable(dataset.root)}{lost}: at least {needed} {why}; add {name} images.")
+            text = f"{found} in {printable(dataset.root)}: at least {needed} {why}; "
+            lost = _lost(dataset, name)
+            problems.append(f"{text}{lost}." if lost else f"{text}add {name} images.")
     if problems:
         raise DataError(*problems)
+
+
+def _lost(dataset: Dataset, meaning: str) -> str:
+    """Which folders of this meaning hold images that cannot be read, and why; empty where none does."""
+    parts = []
+    elsewhere = list(dataset.unread)
+    for folder in used_folders(dataset):
+        mine = [item for item in elsewhere if folder.name and item.file.startswith(f"{folder.name}/")]
+        if folder.meaning != meaning or not mine:
+            continue
+        if not folder.n and all(item.cause == "unsupported" for item in mine):
+            parts.append(f"{folder.name}/: {all_of(mine)}")
+        else:
+            first = f"first {mine[0].file}: {mine[0].reason}"
+            parts.append(f"{folder.name}/: {counted(len(mine), 'file')} that cannot be read, {first}")
+    if not parts and not dataset.folders and elsewhere:
+        first = f"first {elsewhere[0].file}: {elsewhere[0].reason}"
+        return f"{counted(len(elsewhere), 'file')} cannot be read, {first}"
+    return "; ".join(parts)
 
 
 def _table_of(path: Path) -> Path | None:
@@ -100,13 +131,13 @@ def _open_folder(folder: Path) -> Dataset:
     listing = find_images(folder)
     _, images = masks_apart(listing.files)
     everything = tuple(Sample(file, listing.files[file]) for file in images)
+    bare = Dataset(folder, "images", everything, listing.skipped, folders=listing.left_out)
     try:
         labelled = read_folders(folder)
     except DataError:
-        return Dataset(folder, "images", everything, listing.skipped, listing.n_other_files)
+        return bare
     known = {sample.file: sample for sample in labelled.samples}
-    unread = {item.file for item in labelled.skipped}
-    samples = tuple(known.get(sample.file, sample) for sample in everything if sample.file in known.keys() | unread)
+    samples = tuple(known.get(sample.file, sample) for sample in everything)
     return replace(labelled, samples=samples, skipped=listing.skipped)
 
 
@@ -119,7 +150,12 @@ def _renamed(part: Dataset, given: Path) -> Dataset:
         return printable((folder / file).as_posix())
 
     samples = tuple(replace(sample, file=name(sample.file)) for sample in part.samples)
-    return replace(part, samples=samples, skipped=tuple(Skipped(name(item.file), item.reason) for item in part.skipped))
+    return replace(
+        part,
+        samples=samples,
+        skipped=tuple(replace(item, file=name(item.file)) for item in part.skipped),
+        folders=tuple(replace(item, name=name(item.name)) for item in part.folders),
+    )
 
 
 def _unique_names(samples: Iterable[Sample]) -> list[Sample]:

@@ -42,7 +42,8 @@ def split_samples(dataset: Dataset, test_share: float, *, seed: int, fewest: Few
     if given and len(given) == len(dataset.samples):
         _check_given(dataset, fewest)
         dataset = replace(dataset, notes=dataset.notes + _few_notes(dataset))
-        return dataset, _sentence(dataset, "given with the data")
+        source = f"given by the {dataset.split_from}" if dataset.split_from else "given with the data"
+        return dataset, _sentence(dataset, source)
     if given:
         raise DataError(
             f"{printable(dataset.root)}: split is given for {len(given)} of {len(dataset.samples)} images only."

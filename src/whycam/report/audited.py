@@ -155,7 +155,10 @@ def write_audit_page(
     path = folder / "audit.html"
     shown = section(audit, pictures, samples=samples)
     write_text(
-        path, environment().get_template("audit.html").render(audited=shown, title=printable(title), created=created)
+        path,
+        environment()
+        .get_template("audit.html")
+        .render(audited=shown, facts=audit.data, title=printable(title), created=created),
     )
     return path
 

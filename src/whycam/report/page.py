@@ -25,9 +25,6 @@ from whycam.report.templating import environment
 from whycam.report.whatif import interactive
 from whycam.types import Exhibit, Metrics
 
-_SKIPPED_SHOWN = 200
-"""So many skipped files are named; a page with ten thousand of them helps nobody."""
-
 _METRICS = (
     ("mae", "Mean absolute error", False, "How far scores lie from targets on average. 0 is perfect."),
     ("rmse", "Root mean squared error", False, "The same, but large errors weigh more. 0 is perfect."),
@@ -144,7 +141,6 @@ def render(report: ReportInput, plots: Mapping[str, bytes], *, progress: Progres
             scale_labels=words.scale_labels(scale),
             scale_picture=_data_uri(_encoded(colour_scale(256, 16), "PNG"), "png"),
             evaluated=report.evaluated,
-            skipped_shown=_SKIPPED_SHOWN,
         )
     )
 
@@ -157,7 +153,7 @@ def _method(report: ReportInput) -> str:
 def _title(report: ReportInput) -> str:
     """The folder names of the model's data and, where it is tested on others, of those."""
     sources = (report.card.data, report.evaluated)
-    return ", tested on ".join(printable(Path(data.root).name or data.root) for data in sources if data)
+    return ", tested on ".join(printable(Path(data.facts.root).name or data.facts.root) for data in sources if data)
 
 
 def _row(field: str, name: str, as_share: bool, meaning: str, train: Metrics | None, test: Metrics) -> _Row:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from whycam.atomic import write_text
 from whycam.audit_cache import audit_once
 from whycam.auditing import features_of, pictured
 from whycam.audits.audit import Audit
+from whycam.data.facts import gather
 from whycam.data.samples import check_classes, open_dataset
 from whycam.errors import RunError
 from whycam.progress import SILENT, Progress
@@ -49,6 +51,8 @@ def audit(
     dataset, pixels = readable(found, DEFAULT.size_hw, strict=False, progress=progress)
     check_classes(dataset, DEFAULT.fewest)
     audited = audit_once(dataset, pixels, features_of(DEFAULT), seed=seed, device=device, progress=progress).audit
+    # An audit that was made before knows nothing of what was left out this time.
+    audited = replace(audited, data=gather(dataset))
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         shown = pictured(audited, dataset)

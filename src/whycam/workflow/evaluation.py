@@ -159,7 +159,7 @@ def _alarms(threshold: Threshold, dataset: Dataset, scores: Floats) -> set[str]:
 
 def own_images(run: Path, detector: Detector, *, progress: Progress) -> Judged:
     """The run's own images; RunError where they are gone or changed."""
-    own, digests = run_folder.read_samples(run, Path(detector.card.data.root))
+    own, digests = run_folder.read_samples(run, Path(detector.card.data.facts.root))
     return _unchanged(run, own, detector, digests, progress)
 
 
@@ -167,7 +167,7 @@ def _other_images(
     run: Path, detector: Detector, given: Dataset, data: str | Path, *, strict: bool, progress: Progress
 ) -> Judged:
     """The run's own images in another place, or others, none of which it was trained on."""
-    own, digests = run_folder.read_samples(run, Path(detector.card.data.root))
+    own, digests = run_folder.read_samples(run, Path(detector.card.data.facts.root))
     found, pixels = readable(given, detector.card.model.size_hw, strict=strict, progress=progress)
     if set(pixels.digests.values()) == set(digests.values()):
         return _unchanged(run, moved(own, digests, found, pixels), detector, digests, progress)

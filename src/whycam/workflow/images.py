@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from whycam.data.facts import gather
 from whycam.data.samples import open_unlabelled
 from whycam.errors import RunError
 from whycam.explain.methods import method_named
 from whycam.inspection import Inspection
 from whycam.progress import SILENT, Progress
+from whycam.report.data_words import left_out_lines
 from whycam.streaming import explain_images, folder_names, score_images
-from whycam.types import Scored, Skipped
+from whycam.types import Dataset, Scored, Skipped
 from whycam.workflow.runs import load
 
 
@@ -44,6 +46,7 @@ def explain(
     how_shown = None if method is None else method_named(method)
     detector = load(run, device=device)
     found = open_unlabelled(images)
+    _say_left_out(found, progress)
     folders = [Path(out) / name for name in folder_names(found.samples)]
     taken = [folder for folder in folders if folder.exists()]
     if taken:
@@ -74,4 +77,11 @@ def score(
     Raises:
         DataError: a path does not exist, or holds no image (at once); with `strict`, a file that cannot be read.
     """
-    return score_images(load(run, device=device), open_unlabelled(data), strict=strict, progress=progress)
+    detector, found = load(run, device=device), open_unlabelled(data)
+    _say_left_out(found, progress)
+    return score_images(detector, found, strict=strict, progress=progress)
+
+
+def _say_left_out(found: Dataset, progress: Progress) -> None:
+    for label, text in left_out_lines(gather(found)):
+        progress.say(f"{label:<10}{text}")

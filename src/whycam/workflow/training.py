@@ -130,7 +130,7 @@ def train(
     dataset, pixels = readable(found, chosen.size_hw, strict=strict, progress=progress)
     check_classes(dataset, chosen.fewest)
     if split == "safe":
-        dataset = replace(dataset, samples=tuple(replace(sample, split=None) for sample in dataset.samples))
+        dataset = dataset.without_split("--split safe was asked for")
     found_wrong = audit_once(dataset, pixels, features_of(chosen), seed=seed, device=device, progress=progress)
     dataset = found_wrong.kept_together(dataset)
     dataset, how = split_samples(dataset, test_share, seed=seed, fewest=chosen.fewest)
@@ -164,7 +164,7 @@ def train(
             detector.card = replace(detector.card, novelty=noted)
         show_by(detector, how_shown, dataset, pixels, scores, progress=progress)
         audited = pictured(found_wrong.audit, dataset)
-        write_text(folder / run_folder.AUDIT, to_json(found_wrong.audit))
+        write_text(folder / run_folder.AUDIT, to_json(replace(found_wrong.audit, data=described.facts)))
         evaluation = judge(
             folder,
             detector,

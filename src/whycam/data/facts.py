@@ -1,0 +1,63 @@
+"""The facts of how data were read, gathered from a data set into one value that everything prints."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TypeVar
+
+from whycam.card import DataFacts
+from whycam.errors import printable
+from whycam.types import Dataset, Folder
+
+_Thing = TypeVar("_Thing")
+
+
+def gather(dataset: Dataset) -> DataFacts:
+    """How these data were read, what was left out, and what the files show as far as they were opened."""
+    samples = dataset.samples
+    anomalous = [sample for sample in samples if sample.anomalous]
+    groups = {sample.group for sample in samples if sample.group is not None}
+    split = any(sample.split for sample in samples)
+    return DataFacts(
+        root=printable(dataset.root.resolve()),
+        layout=dataset.layout,
+        n_normal=len(samples) - len(anomalous),
+        n_anomalous=len(anomalous),
+        kinds=commonest(sample.kind for sample in anomalous if sample.kind),
+        folders=used_folders(dataset),
+        left_out=dataset.skipped,
+        n_train=sum(sample.split == "train" for sample in samples),
+        n_test=sum(sample.split == "test" for sample in samples),
+        split_from=(dataset.split_from or "drawn") if split else "",
+        split_dropped=dataset.split_dropped,
+        n_groups=len(groups),
+        groups_from=dataset.groups_from if groups else "",
+        looks=dataset.looks,
+        notes=dataset.notes,
+    )
+
+
+def used_folders(dataset: Dataset) -> tuple[Folder, ...]:
+    """The folders of a data set, those of classes with the number of images that are used."""
+    classes = {folder.name for folder in dataset.folders if folder.meaning in ("normal", "anomalous")}
+    counts: Counter[str] = Counter()
+    homes: dict[str, str | None] = {}
+    for sample in dataset.samples:
+        folder = sample.file.rpartition("/")[0]
+        if folder not in homes:
+            home = folder
+            while home and home not in classes:
+                home = home.rpartition("/")[0]
+            homes[folder] = home or None
+        if (found := homes[folder]) is not None:
+            counts[found] += 1
+    return tuple(
+        replace(folder, n=counts[folder.name]) if folder.name in classes else folder for folder in dataset.folders
+    )
+
+
+def commonest(things: Iterable[_Thing]) -> tuple[tuple[_Thing, int], ...]:
+    """(thing, how many), the commonest first, equals in their own order."""
+    return tuple(sorted(Counter(things).items(), key=lambda pair: (-pair[1], str(pair[0]))))

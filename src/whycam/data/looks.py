@@ -1,0 +1,80 @@
+"""What the files of a data set show when they are opened: sizes, and masks that do not fit their images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+
+import numpy as np
+
+from whycam.data.facts import commonest
+from whycam.data.headers import Header, read_header
+from whycam.data.masks import INVERTED_ABOVE, drawn_on, read_whole
+from whycam.data.parallel import in_order
+from whycam.errors import ImageError
+from whycam.types import Dataset, Looks, MaskFacts, Sample, Skipped
+
+MOST_OPENED, MOST_MEGAPIXELS = 200, 100
+"""So many masks are decoded at most, and so many pixels altogether, which takes a second or two."""
+
+
+def look_at(dataset: Dataset) -> Looks:
+    """Read the headers of all images and masks, and decode up to 200 masks, evenly spread."""
+    with closing(in_order(lambda sample: read_header(sample.path), dataset.samples)) as read:
+        headers = dict(zip((sample.file for sample in dataset.samples), read, strict=True))
+    masked = [sample for sample in dataset.samples if sample.mask is not None]
+    return Looks(
+        sizes=commonest(header.upright_wh for header in headers.values() if header is not None),
+        masks=_masks(masked, headers) if masked else None,
+    )
+
+
+def _masks(samples: Sequence[Sample], headers: dict[str, Header | None]) -> MaskFacts:
+    sizes: list[tuple[int, int]] = []
+    inverted, other_aspect, turned, assumed = [], [], [], []
+    unreadable: dict[str, str] = {}
+    for sample in samples:
+        image, mask = headers[sample.file], read_header(sample.mask) if sample.mask else None
+        if mask is not None:
+            sizes.append(mask.upright_wh)
+        else:
+            unreadable[sample.file] = "not a readable mask"
+        if image is None or mask is None:
+            continue
+        # A mask with an orientation of its own is turned by that.
+        on = drawn_on(mask.upright_wh, image) if mask.turn is None else "upright"
+        if mask.turn is not None and drawn_on(mask.upright_wh, image) == "neither":
+            on = "neither"
+        if on == "neither":
+            other_aspect.append((sample.file, mask.upright_wh, image.upright_wh))
+        elif on == "stored":
+            turned.append(sample.file)
+        elif on == "either":
+            assumed.append(sample.file)
+
+    pixels = [width * height for width, height in sizes] or [1]
+    most = max(1, min(MOST_OPENED, len(samples), int(MOST_MEGAPIXELS * 1e6 * len(pixels) / sum(pixels))))
+    opened = [samples[int(at)] for at in np.linspace(0, len(samples) - 1, most).round()]
+
+    def share(sample: Sample) -> float | str:
+        assert sample.mask is not None
+        try:
+            return float(read_whole(sample.mask).mean())
+        except ImageError as error:
+            return str(error)
+
+    with closing(in_order(share, opened)) as shares:
+        for sample, found in zip(opened, shares, strict=True):
+            if isinstance(found, str):
+                unreadable[sample.file] = found
+            elif found > INVERTED_ABOVE:
+                inverted.append(sample.file)
+    return MaskFacts(
+        n=len(samples),
+        n_opened=len(opened),
+        inverted=tuple(inverted),
+        other_aspect=tuple(other_aspect),
+        turned=tuple(turned),
+        assumed_upright=tuple(assumed),
+        unreadable=tuple(Skipped(file, why) for file, why in unreadable.items()),
+    )
