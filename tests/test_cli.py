@@ -95,20 +95,20 @@ def test_score_writes_a_table(parts: Path, either: Path, tmp_path: Path, whycam_
     assert done.returncode == 0, done.stderr
     with out.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["file", "score", "verdict", "novelty_p", "novel", "problem"]
+    assert list(rows[0]) == ["file", "score", "verdict", "novelty_p", "novel", "problem", "warning"]
     assert len(rows) == 25
     assert [row["problem"] for row in rows if not row["score"]] == ["the file is empty"]
     assert "1 unreadable" in done.stdout
     assert_one_line(whycam_here("score", either, parts, "--out", out), "exists already")
     streamed = whycam_here("score", either, parts / "normal", "--out", "-")
-    assert streamed.stdout.splitlines()[0] == "file,score,verdict,novelty_p,novel,problem"
+    assert streamed.stdout.splitlines()[0] == "file,score,verdict,novelty_p,novel,problem,warning"
     assert len(streamed.stdout.splitlines()) == 25
 
 
 def test_a_reader_that_leaves_early_is_no_error(parts: Path, trained: Path) -> None:
     command = f"{sys.executable} -m whycam.cli score {trained} {parts} --out - | head -1"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
-    assert done.stdout == "file,score,verdict,novelty_p,novel,problem\n"
+    assert done.stdout == "file,score,verdict,novelty_p,novel,problem,warning\n"
     assert "Traceback" not in done.stderr
     assert "BrokenPipe" not in done.stderr
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from whycam.data.levels import Levels, find_levels
 from whycam.data.looks import look_at
 from whycam.errors import DataError, RunError, printable
 from whycam.progress import Progress
@@ -52,14 +53,26 @@ def check_unseen(dataset: Dataset, pixels: PixelCache, own: Dataset, digests: Ma
 
 
 def readable(
-    found: Dataset, size_hw: tuple[int, int], *, strict: bool, progress: Progress
+    found: Dataset, size_hw: tuple[int, int], *, levels: Levels | None = None, strict: bool, progress: Progress
 ) -> tuple[Dataset, PixelCache]:
-    """The samples that can be decoded, what their files look like, and their pixels; with `strict` all must be."""
-    pixels = open_pixels(found.samples, size_hw, progress=progress)
+    """The samples that can be decoded, what their files look like, and their pixels; with `strict` all must be.
+
+    `levels` are those of a model that is to judge the samples; None for their own.
+    """
+    pixels = open_pixels(found.samples, size_hw, levels=levels, first_page=found.first_page, progress=progress)
     dataset = found.without(pixels.skipped)
     if strict and dataset.unread:
         raise DataError(*(f"{item.file}: {item.reason} (--strict allows no skipped file)." for item in dataset.unread))
-    return replace(dataset, looks=look_at(dataset)), pixels
+    return replace(dataset, looks=look_at(dataset, pixels.facts, pixels.levels)), pixels
+
+
+def levels_of_training(dataset: Dataset, pixels: PixelCache, *, progress: Progress) -> tuple[Dataset, PixelCache]:
+    """The pixels by the levels of the training images alone, now that the data are divided, and who has some."""
+    levels = find_levels(pixels.facts[sample.file] for sample in dataset.samples if sample.split == "train")
+    known = {item.file for item in pixels.skipped}
+    pixels = pixels.at_levels(levels, progress=progress)
+    dataset = dataset.without(tuple(item for item in pixels.skipped if item.file not in known))
+    return replace(dataset, looks=look_at(dataset, pixels.facts, levels)), pixels
 
 
 def check_apart(folder: Path, found: Dataset) -> None:

@@ -154,15 +154,19 @@ def audit_images(
     return AuditedData(audit, tuple(sample.file for sample in samples), clusters.units)
 
 
-def pictured(audit: Audit | None, dataset: Dataset) -> Audited | None:
-    """The audit with the pictures that a page about it shows; a file that can no longer be read has none."""
+def pictured(audit: Audit | None, dataset: Dataset, pixels: PixelCache) -> Audited | None:
+    """The audit with the pictures that a page about it shows; a file that can no longer be read has none.
+
+    `pixels` are those of the dataset, by whose levels files become pictures.
+    """
     if audit is None:
         return None
     paths = {sample.file: sample.path for sample in dataset.samples}
     pictures: dict[str, Pixels] = {}
     for file in files_shown(audit):
         try:
-            pictures[file] = shrink(decode(paths[file]), _PICTURE_SIDE)
+            picture = decode(paths[file], pixels.levels, first_page=pixels.first_page)
+            pictures[file] = shrink(picture, _PICTURE_SIDE)
         except (ImageError, KeyError):
             continue
     return Audited(audit, pictures, dataset.samples)

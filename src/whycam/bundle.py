@@ -26,6 +26,7 @@ from whycam.networks.network import Network
 from whycam.networks.novelty import NoveltyModel
 from whycam.networks.pooled import PooledNetwork
 from whycam.networks.views import NAMES
+from whycam.store.pixels import PixelCache
 from whycam.types import Dataset, Threshold
 
 CARD = "card.json"
@@ -122,6 +123,7 @@ def _check_sane(path: Path, card: Card, network: Network) -> None:
     # A threshold that is no number would call every image normal: a damaged card must not fail open.
     wrong = {
         "threshold": not _is_threshold(card.threshold),
+        "model.levels": not card.model.levels.sane,
         "heatmap.scale": not (math.isfinite(card.heatmap.scale) and card.heatmap.scale >= 0),
         "heatmap.segment_level": not 0 < card.heatmap.segment_level <= 1,
         "heatmap.grid": card.heatmap.grid != _grid(network, card.model.size_hw),
@@ -149,10 +151,10 @@ def make_card(
     data: DataCard,
     *,
     threshold: Threshold,
-    size_hw: tuple[int, int],
+    pixels: PixelCache,
 ) -> Card:
-    """The card of a freshly trained network, its heatmap scale still 0 and without novelty."""
-    grid = _grid(network, size_hw)
+    """The card of a network freshly trained on such pixels, its heatmap scale still 0 and without novelty."""
+    grid = _grid(network, pixels.size_hw)
     return Card(
         schema=SCHEMA,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -161,9 +163,11 @@ def make_card(
         model=ModelCard(
             network=network.name,
             parameters=network.n_parameters,
-            size_hw=size_hw,
+            size_hw=pixels.size_hw,
             channels="rgb",
             value_range=(0.0, 1.0),
+            levels=pixels.levels,
+            first_page=pixels.first_page,
             score=network.score,
             pooled=network.card if isinstance(network, PooledNetwork) else None,
         ),

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from whycam.types import Folder, Looks, Skipped, Threshold
+from whycam.data.facts import DataFacts
+from whycam.data.levels import Levels
+from whycam.types import Threshold
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,33 +20,6 @@ class CellGrid:
     stride: float
     top: float
     left: float
-
-
-@dataclass(frozen=True, slots=True)
-class DataFacts:
-    """How data were read and what was left out: the same in the terminal, on the pages and in JSON."""
-
-    root: str
-    layout: str
-    n_normal: int
-    n_anomalous: int
-    kinds: tuple[tuple[str, int], ...]
-    """(kind of anomaly, number of images), the commonest first."""
-    folders: tuple[Folder, ...]
-    left_out: tuple[Skipped, ...]
-    """Every file that was left out, less those in folders that were left out as a whole."""
-    n_train: int
-    n_test: int
-    """Both 0 where there is no split yet."""
-    split_from: str
-    """`folders`, ``column `fold` ``, `drawn`, or empty."""
-    split_dropped: str
-    """Why a split that the data bring was not used; empty where it was, or where there is none."""
-    n_groups: int
-    groups_from: str
-    """``column `part` ``, `copies and near duplicates`, both, or empty."""
-    looks: Looks
-    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +76,10 @@ class ModelCard:
     size_hw: tuple[int, int]
     channels: Literal["rgb"]
     value_range: tuple[float, float]
+    levels: Levels
+    """Which stored values of more than 8 bits a sample are black and white, as the training images had it."""
+    first_page: bool
+    """Whether files of several pages or frames are read by their first; else they are refused."""
     score: Literal["linear", "probability"]
     """`linear`: score and logit are the same raw number; `probability`: score = sigmoid(logit)."""
     pooled: PooledCard | None = None

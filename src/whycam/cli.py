@@ -19,6 +19,7 @@ from whycam.options import (
     Data,
     Device,
     Epochs,
+    FirstPage,
     GroupColumn,
     Json,
     LeaveOut,
@@ -100,6 +101,7 @@ def audit(
     leave_out: LeaveOut = None,
     group_column: GroupColumn = None,
     split_column: SplitColumn = None,
+    first_page: FirstPage = False,
     seed: Seed = 0,
     device: Device = "auto",
     strict: Annotated[
@@ -111,7 +113,7 @@ def audit(
     from whycam import workflow
     from whycam.report.audit_words import to_json
 
-    names = reading(normal, anomalous, leave_out, group_column, split_column)
+    names = reading(normal, anomalous, leave_out, group_column, split_column, first_page)
     found = workflow.audit(data, out=out, reading=names, seed=seed, device=device, progress=_progress(as_json))
     _terminal(as_json).audit(found, out)
     if as_json:
@@ -136,6 +138,7 @@ def train(
     leave_out: LeaveOut = None,
     group_column: GroupColumn = None,
     split_column: SplitColumn = None,
+    first_page: FirstPage = False,
     epochs: Epochs = None,
     budget: Budget = None,
     seed: Seed = 0,
@@ -156,7 +159,7 @@ def train(
     _train(
         data,
         as_json,
-        reading=reading(normal, anomalous, leave_out, group_column, split_column),
+        reading=reading(normal, anomalous, leave_out, group_column, split_column, first_page),
         out=out,
         recipe=recipe,
         epochs=epochs,
@@ -186,6 +189,7 @@ def evaluate(
     leave_out: LeaveOut = None,
     group_column: GroupColumn = None,
     split_column: SplitColumn = None,
+    first_page: FirstPage = False,
     threshold: Annotated[
         str | None, typer.Option(metavar="RULE", help="Draw the run's line anew: a rule as for train.")
     ] = None,
@@ -202,7 +206,7 @@ def evaluate(
         run,
         data,
         out=out,
-        reading=reading(normal, anomalous, leave_out, group_column, split_column),
+        reading=reading(normal, anomalous, leave_out, group_column, split_column, first_page),
         threshold=threshold,
         unsure=unsure,
         method=method,
@@ -224,6 +228,7 @@ def explain(
     measure: Annotated[
         bool, typer.Option("--measure", help="Measure how far the run's heatmaps can be trusted; takes no images.")
     ] = False,
+    first_page: FirstPage = False,
     device: Device = "cpu",
     strict: Strict = False,
     as_json: Json = False,
@@ -247,7 +252,14 @@ def explain(
     inspections: list[dict[str, object]] = []
     skipped: list[dict[str, object]] = []
     results = workflow.explain(
-        run, images, out=out, method=method, device=device, strict=strict, progress=_progress(as_json)
+        run,
+        images,
+        out=out,
+        method=method,
+        first_page=first_page,
+        device=device,
+        strict=strict,
+        progress=_progress(as_json),
     )
     for result in results:
         if isinstance(result, Skipped):
@@ -266,6 +278,7 @@ def score(
     run: RunFolder,
     data: Annotated[list[Path], typer.Argument(help="Folders, images or CSV files; no labels needed.")],
     out: Annotated[Path, typer.Option(help="The CSV file to write, or - for standard output.")],
+    first_page: FirstPage = False,
     device: Device = "cpu",
     strict: Strict = False,
     as_json: Json = False,
@@ -276,7 +289,7 @@ def score(
     to_screen = str(out) == "-"
     if to_screen and as_json:
         raise OptionError("--out - and --json both want standard output: give one of them.")
-    scored = workflow.score(run, data, device=device, strict=strict, progress=_progress(as_json))
+    scored = workflow.score(run, data, first_page=first_page, device=device, strict=strict, progress=_progress(as_json))
     if to_screen:
         run_folder.stream_scores(sys.stdout, scored)
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -12,7 +13,8 @@ import torch
 
 from whycam.bundle import load_bundle
 from whycam.card import Card
-from whycam.data.images import as_pixels, decode, resize, shrink
+from whycam.data.images import Decoded, as_pixels, read_image, resize, shrink
+from whycam.data.levels import sentence
 from whycam.errors import ImageError, RunError, printable
 from whycam.explain.explanation import Explanation, explain, pool, score, score_pooled
 from whycam.explain.methods import method_named
@@ -74,35 +76,40 @@ class Detector:
             ImageError: an image cannot be read; its text begins with the file's name.
         """
         for batch in batches(_several(images)):
-            yield from (float(value) for value in self.score_pixels(self._prepare(map(_pixels, batch))))
+            yield from (
+                float(value) for value in self.score_pixels(self._prepare(self.read(item).pixels for item in batch))
+            )
 
     def judge(self, images: Source | Iterable[Source]) -> Iterator[tuple[float, float | None]]:
         """The score of each image, and the p-value of its novelty where the run can tell; otherwise as `score`."""
         for batch in batches(_several(images)):
-            scores, p_values = self._judged(self._prepare(map(_pixels, batch)))
+            scores, p_values = self._judged(self._prepare(self.read(item).pixels for item in batch))
             known = [None] * len(scores) if p_values is None else p_values.tolist()
             yield from zip(scores.tolist(), known, strict=True)
 
-    def inspect(self, image: Source) -> Inspection:
+    def inspect(self, image: Source, *, first_page: bool = False) -> Inspection:
         """Score and explain one image; ImageError where it cannot be read."""
-        return next(self.inspect_all([image]))
+        return next(self.inspect_all([image], first_page=first_page))
 
-    def inspect_all(self, images: Source | Iterable[Source]) -> Iterator[Inspection]:
+    def inspect_all(self, images: Source | Iterable[Source], *, first_page: bool = False) -> Iterator[Inspection]:
         """Score and explain each image, in order and in batches.
+
+        With `first_page` files of several pages or frames are read by their first, even if the training did not.
 
         Pictures of more than 2,048 pixels a side are made smaller for the drawing, not for the network; boxes and masks
         are in pixels of `Inspection.exhibit.image`.
         """
         for batch in batches(_several(images)):
-            originals, pictures = [], []
+            originals, pictures, remarks = [], [], []
             for item in batch:
-                original = _pixels(item)
-                originals.append(resize(original, self.card.model.size_hw))
-                pictures.append(shrink(original, _LARGEST_PICTURE))
+                read = self.read(item, first_page=first_page)
+                originals.append(resize(read.pixels, self.card.model.size_hw))
+                pictures.append(shrink(read.pixels, _LARGEST_PICTURE))
+                remarks.append(tuple(map(sentence, read.remarks)))
             explanation = self.explain_pixels(self._prepare(originals))
-            for number, (item, picture) in enumerate(zip(batch, pictures, strict=True)):
+            for number, (item, picture, warnings) in enumerate(zip(batch, pictures, remarks, strict=True)):
                 name = printable(item) if isinstance(item, str | Path) else "array"
-                yield self._inspection(name, picture, explanation, number)
+                yield replace(self._inspection(name, picture, explanation, number), warnings=warnings)
 
     # -------------------------------------------------------------- pixels of the model's size
 
@@ -199,6 +206,19 @@ class Detector:
             drawing=self.card.heatmap,
         )
 
+    def read(self, source: Source, *, first_page: bool = False) -> Decoded:
+        """The pixels of one image by the levels of the training images, and what must be said about them.
+
+        Raises ImageError, whose text begins with the file's name, OptionError for an array that is no image.
+        """
+        if isinstance(source, np.ndarray):
+            return Decoded(as_pixels(source), ())
+        model = self.card.model
+        try:
+            return read_image(Path(source), levels=model.levels, first_page=first_page or model.first_page)
+        except ImageError as error:
+            raise ImageError(f"{printable(source)}: {error}") from error
+
     def _prepare(self, pictures: Iterable[Pixels]) -> Pixels:
         resized = [resize(picture, self.card.model.size_hw) for picture in pictures]
         channels = max(picture.shape[2] for picture in resized)
@@ -222,12 +242,3 @@ def _finite(scores: Floats) -> Floats:
     if not np.isfinite(scores).all():
         raise RunError("The model gives scores that are no numbers: its weights are damaged. Train again.")
     return scores
-
-
-def _pixels(source: Source) -> Pixels:
-    if isinstance(source, np.ndarray):
-        return as_pixels(source)
-    try:
-        return decode(Path(source))
-    except ImageError as error:
-        raise ImageError(f"{printable(source)}: {error}") from error

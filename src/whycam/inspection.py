@@ -60,6 +60,8 @@ class Inspection:
     """The image with the heatmap placed on its pixels and the segments cut from it."""
     drawing: HeatmapCard
     """The run's colour scale and segment level."""
+    warnings: tuple[str, ...] = ()
+    """What must be said about the image's pixels, such as that they lie outside the levels of the training images."""
 
     @property
     def segments(self) -> tuple[Segment, ...]:
@@ -105,6 +107,7 @@ class Inspection:
         return {
             "schema": SCHEMA,
             "file": self.file,
+            "warnings": list(self.warnings),
             "score": self.score,
             "logit": self.logit,
             "intercept": self.intercept,

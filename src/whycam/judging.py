@@ -176,7 +176,7 @@ def _pictured(
             explanation = detector.explain_pixels(pixels.read(rows[first : first + BATCH]), progress=progress)
             for at, place in enumerate(heated[first : first + BATCH]):
                 sample = tested[place]
-                picture = shrink(_picture(sample), _PICTURE_SIDE)
+                picture = shrink(_picture(sample, pixels), _PICTURE_SIDE)
                 exhibit = detector.exhibit(
                     explanation, at, picture, file=sample.file, split=sample.split or "", target=sample.target
                 )
@@ -192,15 +192,15 @@ def _pictured(
         close_ups = dict(zip(heated, drawn, strict=True))
     with progress.bar("making small pictures", len(shown)) as bar:
         thumbnails = {}
-        for place, small in zip(shown, in_order(lambda n: thumbnail(_picture(tested[n])), shown), strict=True):
+        for place, small in zip(shown, in_order(lambda n: thumbnail(_picture(tested[n], pixels)), shown), strict=True):
             thumbnails[place] = small
             bar.advance()
     return _Pictured(tuple(exhibits[place] for place in gallery), close_ups, thumbnails)
 
 
-def _picture(sample: Sample) -> Pixels:
+def _picture(sample: Sample, pixels: PixelCache) -> Pixels:
     try:
-        return decode(sample.path)
+        return decode(sample.path, pixels.levels, first_page=pixels.first_page)
     except ImageError as error:
         raise DataError(f"{sample.file} was readable and no longer is: {error}.") from error
 

@@ -29,6 +29,9 @@ GroupColumn = Annotated[
 SplitColumn = Annotated[
     str | None, typer.Option(metavar="COLUMN", help="The table's column of train and test, instead of split.")
 ]
+FirstPage = Annotated[
+    bool, typer.Option("--first-page", help="Read files of several pages or frames by their first, not refuse them.")
+]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder that `whycam train` wrote.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
@@ -69,6 +72,9 @@ def reading(
     leave_out: list[str] | None,
     group_column: str | None,
     split_column: str | None,
+    first_page: bool,
 ) -> Reading:
-    """What the five options say about names in the data."""
-    return Reading(tuple(normal or ()), tuple(anomalous or ()), tuple(leave_out or ()), group_column, split_column)
+    """What these options say about how the data are to be read."""
+    return Reading(
+        tuple(normal or ()), tuple(anomalous or ()), tuple(leave_out or ()), group_column, split_column, first_page
+    )

@@ -236,16 +236,18 @@ def new_table(path: Path) -> Iterator[TextIO]:
 
 
 def stream_scores(file: TextIO, scored: Iterable[Scored]) -> Counter[str]:
-    """Write a row for each image as it comes, and flush it; count rows by verdict or `unreadable`, and `novel` ones."""
+    """Write a row for each image as it comes, and flush it; count by verdict or `unreadable`, `novel`, `warned`."""
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(("file", "score", "verdict", "novelty_p", "novel", "problem"))
+    writer.writerow(("file", "score", "verdict", "novelty_p", "novel", "problem", "warning"))
     counts: Counter[str] = Counter()
     for item in scored:
         novel = "" if item.novel is None else str(int(item.novel))
-        writer.writerow((item.file, _text(item.score), item.verdict or "", _text(item.p_value), novel, item.problem))
+        about = (_text(item.score), item.verdict or "", _text(item.p_value), novel, item.problem, item.warning)
+        writer.writerow((item.file, *about))
         file.flush()
         counts[item.verdict or "unreadable"] += 1
         counts["novel"] += bool(item.novel)
+        counts["warned"] += bool(item.warning)
     return counts
 
 

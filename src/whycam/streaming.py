@@ -6,13 +6,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
 
-from whycam.data.images import decode_resized
+from whycam.data.images import Decoded, read_image
+from whycam.data.levels import sentence
 from whycam.data.parallel import in_order
 from whycam.detector import Detector, batches
 from whycam.errors import DataError, ImageError
 from whycam.inspection import Inspection
 from whycam.progress import Progress
-from whycam.types import Dataset, Pixels, Sample, Scored, Skipped
+from whycam.types import Dataset, Sample, Scored, Skipped
 
 
 def explain_images(
@@ -24,7 +25,7 @@ def explain_images(
     with progress.bar("explaining", len(found.samples)) as bar:
         for sample, folder in zip(found.samples, folders, strict=True):
             try:
-                inspection = detector.inspect(sample.path)
+                inspection = detector.inspect(sample.path, first_page=found.first_page)
             except ImageError as error:
                 yield _tolerated(Skipped(sample.file, str(error.__cause__ or error)), strict=strict)
             else:
@@ -34,12 +35,12 @@ def explain_images(
 
 def score_images(detector: Detector, found: Dataset, *, strict: bool, progress: Progress) -> Iterator[Scored]:
     """Decode with all cores and score in batches; see `whycam.workflow.score`."""
-    size_hw = detector.card.model.size_hw
+    model = detector.card.model
     level = None if detector.novelty is None else detector.novelty.level
 
-    def prepared(sample: Sample) -> Pixels | Skipped:
+    def prepared(sample: Sample) -> Decoded | Skipped:
         try:
-            return decode_resized(sample.path, size_hw)
+            return read_image(sample.path, levels=model.levels, size_hw=model.size_hw, first_page=found.first_page)
         except ImageError as error:
             return Skipped(sample.file, str(error))
 
@@ -47,10 +48,10 @@ def score_images(detector: Detector, found: Dataset, *, strict: bool, progress: 
         yield _unread(_tolerated(item, strict=strict), item.file)
     with progress.bar("scoring", len(found.samples)) as bar:
         for batch in batches(zip(found.samples, in_order(prepared, found.samples), strict=True)):
-            judged = detector.judge(pixels for _, pixels in batch if not isinstance(pixels, Skipped))
-            for sample, pixels in batch:
-                if isinstance(pixels, Skipped):
-                    yield _unread(_tolerated(pixels, strict=strict), sample.file)
+            judged = detector.judge(read.pixels for _, read in batch if not isinstance(read, Skipped))
+            for sample, read in batch:
+                if isinstance(read, Skipped):
+                    yield _unread(_tolerated(read, strict=strict), sample.file)
                 else:
                     value, p_value = next(judged)
                     yield Scored(
@@ -60,6 +61,7 @@ def score_images(detector: Detector, found: Dataset, *, strict: bool, progress: 
                         p_value=p_value,
                         novel=None if p_value is None or level is None else p_value <= level,
                         problem="",
+                        warning=" ".join(map(sentence, read.remarks)),
                     )
                 bar.advance()
 

@@ -19,7 +19,8 @@ from rich.progress import Progress as RichProgress
 from rich.table import Table
 
 from whycam.audits.audit import Audit
-from whycam.card import DataCard, DataFacts, TrainingCard
+from whycam.card import DataCard, TrainingCard
+from whycam.data.facts import DataFacts
 from whycam.errors import printable
 from whycam.progress import Bar
 from whycam.report.audit_words import brief_lines, lines

@@ -59,6 +59,8 @@ class Reading:
     """The column of a table that says which images belong together, instead of `group`."""
     split_column: str | None = None
     """The column of a table that says what is for training and what for testing, instead of `split`."""
+    first_page: bool = False
+    """Whether a file of several pages or frames is read by its first; else it is left out."""
 
 
 AS_USUAL = Reading()
@@ -118,6 +120,20 @@ class MaskFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class WideValues:
+    """The stored values of images of more than 8 bits a sample, and which of them are black and white."""
+
+    n: int
+    """Such images."""
+    lowest: float
+    highest: float
+    black: float
+    white: float
+    found: str
+    """By which rule: see `whycam.data.levels.find_levels`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Looks:
     """What the files of a data set show when they are opened."""
 
@@ -127,8 +143,10 @@ class Looks:
     """None where no image has a mask."""
     bit_depths: tuple[tuple[str, int], ...] = ()
     """(such as `8 bits grey`, number of images), the commonest first; empty where unknown."""
-    value_ranges: tuple[tuple[str, int], ...] = ()
-    """Likewise (such as `0 to 4095`, number of images)."""
+    values: WideValues | None = None
+    """None where no image has more than 8 bits a sample."""
+    remarks: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """(code of `whycam.data.levels.Remark`, files), such as those whose transparency is ignored."""
 
 
 @dataclass(frozen=True)
@@ -152,6 +170,8 @@ class Dataset:
     """Where the samples' groups come from, likewise."""
     looks: Looks = Looks()
     """What the files show once they have been opened."""
+    first_page: bool = False
+    """Whether a file of several pages or frames is read by its first."""
 
     @property
     def targets(self) -> Floats:
@@ -294,6 +314,9 @@ class Scored:
     novel: bool | None
     """None where the run cannot tell."""
     problem: str
+    """Why the image has no score; empty where it has one."""
+    warning: str = ""
+    """What must be said about its pixels, such as that they lie outside the levels of the training images."""
 
 
 @dataclass(frozen=True, slots=True)

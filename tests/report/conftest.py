@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from whycam.card import Card, CellGrid, DataCard, DataFacts, HeatmapCard, ModelCard, TrainingCard
+from whycam.card import Card, CellGrid, DataCard, HeatmapCard, ModelCard, TrainingCard
+from whycam.data.facts import DataFacts
 from whycam.evaluation.curves import curves
 from whycam.evaluation.evaluate import evaluate
 from whycam.evaluation.reliability import reliability

@@ -195,7 +195,7 @@ def test_what_was_used_longest_ago_goes_first(tmp_path: Path, cache: Path, monke
     monkeypatch.setenv("WHYCAM_CACHE_GB", str(40_000 / 1e9))
     fill(stores[3], 0, 3, 1000)
     assert foreign.exists() and not left.exists()
-    assert {path for path in cache.iterdir() if path.name.startswith(("rows-", "pack-"))} == {
+    assert {path.parent for pattern in ("rows-*/*", "pack-*/*") for path in cache.glob(pattern)} == {
         stores[0].place,
         stores[2].place,
         stores[3].place,

@@ -18,6 +18,7 @@ from PIL import Image
 from tests.store.made import edit, photos, script, start_together
 from whycam.data.elpv import elpv_dataset
 from whycam.data.images import decode, resize
+from whycam.data.levels import EIGHT_BIT, Levels
 from whycam.errors import DataError, OptionError, RunError
 from whycam.progress import Bar
 from whycam.store import pixels as pixels_module
@@ -34,9 +35,9 @@ def decodings(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     calls: list[bytes] = []
     real = pixels_module.decode_resized
 
-    def counting(data: bytes, size_hw: tuple[int, int]) -> np.ndarray:
+    def counting(data: bytes, size_hw: tuple[int, int], levels: Levels, *, first_page: bool) -> np.ndarray:
         calls.append(data)
-        return real(data, size_hw)
+        return real(data, size_hw, levels, first_page=first_page)
 
     monkeypatch.setattr(pixels_module, "decode_resized", counting)
     return calls
@@ -151,7 +152,8 @@ def test_unreadable_files_are_skipped_by_name_and_tried_again(tmp_path: Path, de
         assert found.files == tuple(sample.file for sample in kept) == tuple(found.digests)
         np.testing.assert_array_equal(found.rows(kept), range(3))
         same_pixels(list(kept), found)
-    assert len(decodings) == 6 + 3
+    # An empty and a missing file are not even tried.
+    assert len(decodings) == 5 + 2
 
 
 def test_nothing_readable_and_double_names(tmp_path: Path) -> None:
@@ -402,3 +404,63 @@ def test_a_bad_cap_is_told_before_decoding(
     with pytest.raises(OptionError, match=f"`WHYCAM_CACHE_GB` must be a number of gigabytes above 0, got '{text}'"):
         open_pixels(photos(tmp_path / "in", 2), SIZE)
     assert not decodings
+
+
+# ---------------------------------------------------------------- levels, pages
+
+
+def wide_photos(folder: Path, n: int, *, factor: int, offset: int = 0) -> list[Sample]:
+    """`n` grey images of 8 bits, stored in 16 as `offset + factor * value`."""
+    folder.mkdir()
+    rng = np.random.default_rng(5)
+    samples = []
+    for number in range(n):
+        values = rng.integers(0, 256, (30, 40)).astype(np.uint16)
+        path = folder / f"{number}.png"
+        Image.fromarray(offset + factor * values).save(path)
+        samples.append(Sample(path.name, path, target=float(number % 2)))
+    return samples
+
+
+def test_wide_images_go_through_the_levels_of_their_set(tmp_path: Path, decodings: list[bytes]) -> None:
+    samples = wide_photos(tmp_path / "in", 8, factor=4, offset=51200)
+    found = open_pixels(samples, SIZE)
+    assert found.levels.found == "range in use"
+    for row, sample in enumerate(samples):
+        expected = resize(decode(sample.path, found.levels), SIZE)
+        np.testing.assert_array_equal(found.read([row])[0], expected)
+    assert len(np.unique(found.read(range(8)))) > 150
+    assert len(decodings) == 8
+    # Looked at and decoded once for all runs.
+    again = open_pixels(samples, SIZE)
+    assert again.levels == found.levels and again.facts == found.facts and len(decodings) == 8
+
+
+def test_other_levels_are_other_pixels_of_wide_images_alone(tmp_path: Path, decodings: list[bytes]) -> None:
+    samples = [*wide_photos(tmp_path / "wide", 3, factor=16), *photos(tmp_path / "in", 4, colour=False)]
+    samples = [Sample(f"{number}", sample.path, target=1.0) for number, sample in enumerate(samples)]
+    found = open_pixels(samples, SIZE)
+    assert found.levels == Levels(0, 4095, "bits in use", mixed=True) and len(decodings) == 7
+    darker = found.at_levels(Levels(0, 65535, "bits in use"))
+    assert len(decodings) == 10
+    assert found.at_levels(found.levels) is found
+    for row in range(7):
+        before, after = (cache.read([row])[0].astype(int) for cache in (found, darker))
+        assert (after.max() < before.max() / 8) == (row < 3)
+        assert (found.names[row] == darker.names[row]) == (row >= 3)
+    # An image that is black by the new levels is left out, by name.
+    black = found.at_levels(Levels(60000, 65535, "range in use"))
+    assert [item.file for item in black.skipped] == ["0", "1", "2"] and black.files == ("3", "4", "5", "6")
+    assert open_pixels(samples[3:], SIZE).levels == EIGHT_BIT
+
+
+def test_several_pages_are_read_only_where_told_so(tmp_path: Path) -> None:
+    samples = photos(tmp_path / "in", 2, colour=False)
+    pages = [Image.fromarray(np.full((30, 40), 10 * n + 9, dtype=np.uint8)) for n in range(3)]
+    pages[0].save(tmp_path / "in" / "pages.tif", save_all=True, append_images=pages[1:])
+    samples.append(Sample("pages.tif", tmp_path / "in" / "pages.tif"))
+    for _ in range(2):
+        refused = open_pixels(samples, SIZE)
+        assert [item.file for item in refused.skipped] == ["pages.tif"] and "3 pages" in refused.skipped[0].reason
+        read = open_pixels(samples, SIZE, first_page=True)
+        assert not read.skipped and (read.read([2]) == 9).all() and read.facts["pages.tif"].n_pages == 3

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from whycam.audits.cues import CueKind
 from whycam.audits.findings import Finding, Severity
 from whycam.audits.pixel_facts import Region
-from whycam.card import DataFacts
+from whycam.data.facts import DataFacts
 from whycam.types import Estimate
 
 SCHEMA = 2

@@ -4,14 +4,40 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from whycam.card import DataFacts
 from whycam.errors import printable
-from whycam.types import Dataset, Folder
+from whycam.types import Dataset, Folder, Looks, Skipped
 
 _Thing = TypeVar("_Thing")
+
+
+@dataclass(frozen=True, slots=True)
+class DataFacts:
+    """How data were read and what was left out: the same in the terminal, on the pages and in JSON."""
+
+    root: str
+    layout: str
+    n_normal: int
+    n_anomalous: int
+    kinds: tuple[tuple[str, int], ...]
+    """(kind of anomaly, number of images), the commonest first."""
+    folders: tuple[Folder, ...]
+    left_out: tuple[Skipped, ...]
+    """Every file that was left out, less those in folders that were left out as a whole."""
+    n_train: int
+    n_test: int
+    """Both 0 where there is no split yet."""
+    split_from: str
+    """`folders`, ``column `fold` ``, `drawn`, or empty."""
+    split_dropped: str
+    """Why a split that the data bring was not used; empty where it was, or where there is none."""
+    n_groups: int
+    groups_from: str
+    """``column `part` ``, `copies and near duplicates`, both, or empty."""
+    looks: Looks
+    notes: tuple[str, ...]
 
 
 def gather(dataset: Dataset) -> DataFacts:

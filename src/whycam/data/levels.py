@@ -84,6 +84,11 @@ class ImageFacts:
         """Whether samples have more than 8 bits, so that levels apply."""
         return self.values is not None
 
+    @property
+    def n_pages(self) -> int:
+        """Pages or frames in the file, of which the first was looked at."""
+        return next((int(remark.number) for remark in self.remarks if remark.code == "first page"), 1)
+
 
 @dataclass(frozen=True, slots=True)
 class Levels:
@@ -98,6 +103,11 @@ class Levels:
     """By which rule: see `find_levels`; `full range` is that of each image's own type."""
     mixed: bool = False
     """Whether the set has images of 8 bits as well."""
+
+    @property
+    def sane(self) -> bool:
+        """Whether both ends are numbers, the white one above the black."""
+        return -np.inf < self.low < self.high < np.inf
 
     def of(self, bits: int, kind: Kind) -> Levels:
         """These levels for samples of one type: the same, but for `full range`."""

@@ -2,31 +2,79 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 
 import numpy as np
 
 from whycam.data.facts import commonest
 from whycam.data.headers import Header, read_header
+from whycam.data.levels import ImageFacts, Levels
 from whycam.data.masks import INVERTED_ABOVE, drawn_on, read_whole
 from whycam.data.parallel import in_order
 from whycam.errors import ImageError
-from whycam.types import Dataset, Looks, MaskFacts, Sample, Skipped
+from whycam.types import Dataset, Looks, MaskFacts, Sample, Skipped, WideValues
 
 MOST_OPENED, MOST_MEGAPIXELS = 200, 100
 """So many masks are decoded at most, and so many pixels altogether, which takes a second or two."""
 
 
-def look_at(dataset: Dataset) -> Looks:
-    """Read the headers of all images and masks, and decode up to 200 masks, evenly spread."""
-    with closing(in_order(lambda sample: read_header(sample.path), dataset.samples)) as read:
-        headers = dict(zip((sample.file for sample in dataset.samples), read, strict=True))
+def look_at(dataset: Dataset, facts: Mapping[str, ImageFacts], levels: Levels) -> Looks:
+    """What the files of a data set show; masks are looked at beside their images, up to 200 of them pixel by pixel.
+
+    Args:
+        dataset: with samples that can be decoded.
+        facts: of each of its files.
+        levels: by which values of more than 8 bits became pixels.
+    """
     masked = [sample for sample in dataset.samples if sample.mask is not None]
+    with closing(in_order(lambda sample: read_header(sample.path), masked)) as read:
+        headers = dict(zip((sample.file for sample in masked), read, strict=True))
     return Looks(
-        sizes=commonest(header.upright_wh for header in headers.values() if header is not None),
+        sizes=commonest(
+            (width, height) for height, width in (facts[sample.file].size_hw for sample in dataset.samples)
+        ),
         masks=_masks(masked, headers) if masked else None,
+        bit_depths=commonest(_depth(facts[sample.file]) for sample in dataset.samples),
+        values=_values([facts[sample.file] for sample in dataset.samples], levels),
+        remarks=_remarks({sample.file: facts[sample.file] for sample in dataset.samples}, levels),
     )
+
+
+def _depth(facts: ImageFacts) -> str:
+    kind = "" if facts.kind == "unsigned" else f" {facts.kind}"
+    alpha = " with transparency" if facts.alpha else ""
+    return f"{facts.bits} bits{kind} {'colour' if facts.colour else 'grey'}{alpha}"
+
+
+def _values(facts: Sequence[ImageFacts], levels: Levels) -> WideValues | None:
+    wide = [image.values for image in facts if image.values is not None]
+    if not wide:
+        return None
+    return WideValues(
+        n=len(wide),
+        lowest=min(values.lowest for values in wide),
+        highest=max(values.highest for values in wide),
+        black=levels.low,
+        white=levels.high,
+        found=levels.found,
+    )
+
+
+def _remarks(facts: Mapping[str, ImageFacts], levels: Levels) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """(code, the files it must be said of), for what was changed or left out of pixels without anybody's asking."""
+    told: dict[str, list[str]] = {}
+    for file, image in facts.items():
+        for remark in image.remarks:
+            told.setdefault(remark.code, []).append(file)
+        if image.values is None or levels.found == "full range":
+            continue
+        # The ends of the summary leave a thousandth of the samples out: more than that lies outside the levels.
+        if image.values.low < levels.low:
+            told.setdefault("below levels", []).append(file)
+        if image.values.high > levels.high:
+            told.setdefault("above levels", []).append(file)
+    return tuple((code, tuple(files)) for code, files in told.items())
 
 
 def _masks(samples: Sequence[Sample], headers: dict[str, Header | None]) -> MaskFacts:

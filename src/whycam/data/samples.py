@@ -28,18 +28,19 @@ def open_dataset(path: str | Path, reading: Reading = AS_USUAL) -> Dataset:
     path = Path(path)
     table = _table_of(path)
     if table is None:
-        return read_folders(path, reading)
+        return replace(read_folders(path, reading), first_page=reading.first_page)
     dataset = read_table(table, reading)
     has_split = any(sample.split for sample in dataset.samples)
     has_groups = any(sample.group for sample in dataset.samples)
     return replace(
         dataset,
+        first_page=reading.first_page,
         split_from=f"column `{printable(reading.split_column or 'split')}`" if has_split else "",
         groups_from=f"column `{printable(reading.group_column or 'group')}`" if has_groups else "",
     )
 
 
-def open_unlabelled(paths: str | Path | Sequence[str | Path]) -> Dataset:
+def open_unlabelled(paths: str | Path | Sequence[str | Path], *, first_page: bool = False) -> Dataset:
     """Images to score, from one path or any mix of image files, folders and tables; targets are kept where given.
 
     Names are relative to the folder or table where one such path is given, and as given otherwise; a file that is
@@ -69,6 +70,7 @@ def open_unlabelled(paths: str | Path | Sequence[str | Path]) -> Dataset:
         skipped=tuple(item for part in parts for item in part.skipped),
         folders=tuple(folder for part in parts for folder in part.folders),
         notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
+        first_page=first_page,
     )
 
 

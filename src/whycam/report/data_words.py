@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from whycam.card import DataFacts
+from whycam.data.facts import DataFacts
 from whycam.errors import printable
 from whycam.report.words import count, images
-from whycam.types import Folder, MaskFacts, Skipped
+from whycam.types import Folder, Looks, MaskFacts, Skipped, WideValues
 
 MOST_FOLDERS = 12
 MOST_NAMED = 8
@@ -32,9 +32,11 @@ def data_lines(facts: DataFacts, split: str = "") -> tuple[Line, ...]:
     told.append(("Groups", groups_sentence(facts)))
     if facts.looks.sizes:
         told.append(("Sizes", sizes_sentence(facts)))
-    for label, values in (("Depths", facts.looks.bit_depths), ("Values", facts.looks.value_ranges)):
-        if values:
-            told.append((label, ", ".join(f"{name} ({count(n)})" for name, n in values)))
+    if facts.looks.bit_depths:
+        told.append(("Depths", ", ".join(f"{name} ({count(n)})" for name, n in facts.looks.bit_depths)))
+    if facts.looks.values is not None:
+        told.append(("Values", values_sentence(facts.looks.values)))
+    told += _continued("Pixels", remark_lines(facts.looks))
     if facts.looks.masks is not None:
         told += _continued("Masks", mask_lines(facts.looks.masks))
     told += left_out_lines(facts)
@@ -112,6 +114,29 @@ def sizes_sentence(facts: DataFacts) -> str:
     named = ", ".join(f"{w} x {h} ({count(n)})" for (w, h), n in sizes[:_MOST_SIZES])
     more = len(sizes) - _MOST_SIZES
     return named + (f" and {_counted(more, 'other size')}" if more > 0 else "") + " pixels, width x height"
+
+
+def values_sentence(values: WideValues) -> str:
+    """The values of images of more than 8 bits a sample, and which of them are black and white."""
+    return (
+        f"{values.lowest:g} to {values.highest:g} in the {images(values.n)} of more than 8 bits; black is "
+        f"{values.black:g}, white is {values.white:g} ({values.found}), the same for all images, also later ones"
+    )
+
+
+_REMARKS = {
+    "alpha ignored": "transparency that would hide every pixel is ignored",
+    "bands ignored": "bands of unknown meaning beside the colours are ignored",
+    "inverted": "white is stored as the lowest value, and read so",
+    "first page": "only the first page or frame is read",
+    "below levels": "some values are darker than black, and shown as black",
+    "above levels": "some values are brighter than white, and shown as white",
+}
+
+
+def remark_lines(looks: Looks) -> tuple[str, ...]:
+    """What was changed or left out of pixels, by name."""
+    return tuple(f"{_REMARKS[code]}: {images(len(files))}, {_names(files)}" for code, files in looks.remarks)
 
 
 def mask_lines(masks: MaskFacts) -> tuple[str, ...]:

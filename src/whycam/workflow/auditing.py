@@ -55,7 +55,7 @@ def audit(
     audited = replace(audited, data=gather(dataset))
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
-        shown = pictured(audited, dataset)
+        shown = pictured(audited, dataset, pixels)
         write_audit_page(
             folder,
             audited,

@@ -79,7 +79,7 @@ def evaluate(
     audited = measured = None
     if evaluated is None:
         measured = read_measured(source)
-        audited = pictured(read_audit(source), dataset)
+        audited = pictured(read_audit(source), dataset, pixels)
     with run_folder.held(target):
         scores = detector.score_cached(pixels, pixels.rows(dataset.samples), progress=progress)
         if measured is not None and (
@@ -168,7 +168,9 @@ def _other_images(
 ) -> Judged:
     """The run's own images in another place, or others, none of which it was trained on."""
     own, digests = run_folder.read_samples(run, Path(detector.card.data.facts.root))
-    found, pixels = readable(given, detector.card.model.size_hw, strict=strict, progress=progress)
+    model = detector.card.model
+    given = replace(given, first_page=given.first_page or model.first_page)
+    found, pixels = readable(given, model.size_hw, levels=model.levels, strict=strict, progress=progress)
     if set(pixels.digests.values()) == set(digests.values()):
         return _unchanged(run, moved(own, digests, found, pixels), detector, digests, progress)
     check_unseen(found, pixels, own, digests)
@@ -182,6 +184,9 @@ def _unchanged(
     run: Path, dataset: Dataset, detector: Detector, digests: Mapping[str, str], progress: Progress
 ) -> Judged:
     check_present(run, dataset)
-    pixels = open_pixels(dataset.samples, detector.card.model.size_hw, progress=progress)
+    model = detector.card.model
+    pixels = open_pixels(
+        dataset.samples, model.size_hw, levels=model.levels, first_page=model.first_page, progress=progress
+    )
     check_unchanged(run, pixels, digests)
     return Judged(dataset, pixels, None, run)

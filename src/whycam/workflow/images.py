@@ -23,6 +23,7 @@ def explain(
     *,
     out: str | Path,
     method: str | None = None,
+    first_page: bool = False,
     device: str = "cpu",
     strict: bool = False,
     progress: Progress = SILENT,
@@ -37,6 +38,7 @@ def explain(
         out: a folder that gets one folder an image.
         method: what makes the heatmaps, a name of `whycam.explain.methods.METHODS`; the run's own where it is None.
             Any other gets its colour scale from the run's training images, which must be where they were.
+        first_page: read files of several pages or frames by their first, even if the training did not.
 
     Raises:
         DataError: a path does not exist, or holds no image (at once); with `strict`, a file that cannot be read.
@@ -45,7 +47,7 @@ def explain(
     """
     how_shown = None if method is None else method_named(method)
     detector = load(run, device=device)
-    found = open_unlabelled(images)
+    found = open_unlabelled(images, first_page=first_page or detector.card.model.first_page)
     _say_left_out(found, progress)
     folders = [Path(out) / name for name in folder_names(found.samples)]
     taken = [folder for folder in folders if folder.exists()]
@@ -66,18 +68,21 @@ def score(
     run: str | Path,
     data: str | Path | Sequence[str | Path],
     *,
+    first_page: bool = False,
     device: str = "cpu",
     strict: bool = False,
     progress: Progress = SILENT,
 ) -> Iterator[Scored]:
     """The score and verdict of every image, as they come: folders, files and tables, labelled or not, of any length.
 
-    A file that cannot be read gives a line with its problem, never a score.
+    A file that cannot be read gives a line with its problem, never a score. With `first_page` files of several pages
+    or frames are read by their first, even if the training did not.
 
     Raises:
         DataError: a path does not exist, or holds no image (at once); with `strict`, a file that cannot be read.
     """
-    detector, found = load(run, device=device), open_unlabelled(data)
+    detector = load(run, device=device)
+    found = open_unlabelled(data, first_page=first_page or detector.card.model.first_page)
     _say_left_out(found, progress)
     return score_images(detector, found, strict=strict, progress=progress)
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from whycam import run_folder
-from whycam.admission import check_apart, readable
+from whycam.admission import check_apart, levels_of_training, readable
 from whycam.atomic import write_text
 from whycam.budget import parse_duration, within
 from whycam.bundle import describe_data, make_card, save_bundle
@@ -134,6 +134,7 @@ def train(
     found_wrong = audit_once(dataset, pixels, features_of(chosen), seed=seed, device=device, progress=progress)
     dataset = found_wrong.kept_together(dataset)
     dataset, how = split_samples(dataset, test_share, seed=seed, fewest=chosen.fewest)
+    dataset, pixels = levels_of_training(dataset, pixels, progress=progress)
     planned, checkpoint = plan(folder, dataset, pixels, chosen, seed=seed, device=device, resume=resume)
     line.check(to_hold_out(dataset, pixels, chosen, seed=seed), pixels)
     with run_folder.held(folder):
@@ -155,7 +156,7 @@ def train(
         if fitted.held_out is not None:
             run_folder.write_held_out(folder, fitted.held_out)
         chosen_threshold = line.choose(fitted.held_out)
-        card = make_card(fitted.network, training, described, threshold=chosen_threshold, size_hw=chosen.size_hw)
+        card = make_card(fitted.network, training, described, threshold=chosen_threshold, pixels=pixels)
         detector = Detector(fitted.network, card, device=device)
         scores = detector.score_cached(pixels, pixels.rows(dataset.samples), progress=progress)
         strange = learn_novelty(fitted.network, dataset, pixels, seed=seed, device=planned.device, progress=progress)
@@ -163,7 +164,7 @@ def train(
             detector.novelty, noted = strange
             detector.card = replace(detector.card, novelty=noted)
         show_by(detector, how_shown, dataset, pixels, scores, progress=progress)
-        audited = pictured(found_wrong.audit, dataset)
+        audited = pictured(found_wrong.audit, dataset, pixels)
         write_text(folder / run_folder.AUDIT, to_json(replace(found_wrong.audit, data=described.facts)))
         evaluation = judge(
             folder,
