@@ -120,6 +120,9 @@ def _check_layout(listing: Listing, images: Sequence[str], splits: dict[str, Spl
         return
     if top_normal:
         raise DataError(f"The folder {_listed(top_normal)} in {root} holds no image.")
+    # Images of one class alone are enough to test on; for training `check_classes` names what is missing.
+    if levels and all(level and class_target(level[0]) is not None for level in levels):
+        return
     where = f"{_listed(splits)} in {root}" if splits else root
     seen = {level[0] for level in levels if level} or (set() if splits else set(listing.folders))
     found = f"found {_listed(seen)}" if seen else f"found {counted(len(images), 'image')} in no folder"
