@@ -83,8 +83,11 @@ def test_a_mask_is_never_completed_to_an_image(tmp_path: Path) -> None:
 
 
 def test_two_columns_that_name_files(tmp_path: Path) -> None:
-    rows = ("img/a.png,a,0", "img/b.png,b,1")
-    assert len(read(tmp_path, "path,image_id,label", *rows).samples) == 2
+    rows = ("a,img/a.png,0", "b,img/b.png,1")
+    assert read(tmp_path, "image_id,path,label", *rows).notes == (
+        "In data.csv the column path was taken for file and the column label was taken for target.",
+        "Not used: the column image_id.",
+    )
     problem = refused(tmp_path, "path,image_id,label", "img/a.png,b,0", "img/b.png,a,1")
     assert "`path` and `image_id` both name files, but not the same ones; rename one of them to `file`." in problem
     assert len(read(tmp_path, "id,path,label", "1,img/a.png,0", "2,img/b.png,1").samples) == 2
@@ -120,6 +123,8 @@ def test_a_missing_column_is_told_with_what_helps(
 def test_of_several_targets_the_one_that_can_be_read(tmp_path: Path) -> None:
     found = read(tmp_path, "file,class,y", "img/a.png,crack,1", "img/b.png,plain,0")
     assert [(s.target, s.kind) for s in found.samples] == [(1.0, "crack"), (0.0, "plain")]
+    found = read(tmp_path, "file,label,anomaly", "img/a.png,cap,1", "img/b.png,nut,0")
+    assert [s.target for s in found.samples] == [1.0, 0.0] and "Not used: the column label." in found.notes
 
 
 ROWS = ("img/a.png,0,{}", "img/b.png,0,{}", "img/c.jpg,1,{}", "img/d.png,1,{}")

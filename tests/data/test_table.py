@@ -61,6 +61,7 @@ def test_label_and_class_stand_in_only_where_needed(tmp_path: Path) -> None:
         b"\n\nfile,target\n\n  a.png , .75 \n,\n",
         b'file,target\n"a.png","0,75"\n',
         b"file|target\na.png|0.75\n",
+        b'"file,target"\n\n"a.png,0.75"\n',
         "file,target\na.png,0.75\n".encode("utf-16"),
         b"\xfe\xff" + "file\ttarget\na.png\t0,75\n".encode("utf-16-be"),
         "file,target\na.png,0.75\n".encode("utf-16-le"),

@@ -12,7 +12,7 @@ images photo picture fname fpath relpath relativepath fullpath absolutepath uri 
 """
 _TARGETS = """
 label labels class y ytrue truelabel groundtruth gt classid classname category classification status result outcome
-verdict diagnosis condition quality judgement judgment decision defecttype anomalytype
+verdict diagnosis condition quality judgement judgment decision severity grade defecttype anomalytype
 """
 _ANOMALIES = """
 defect defects defective anomaly anomalies anomalous abnormal abnormality fault faults faulty flaw flaws flawed damage

@@ -120,7 +120,10 @@ class _Chooser:
             most = max(map(len, found.values()))
             found = {place: hits for place, hits in found.items() if len(hits) > most / 2}
         if len({tuple(hits.items()) for hits in found.values()}) == 1:
-            self.places["file"] = next(iter(found))
+            # Of several that name the same files the one that names them in full.
+            self.places["file"] = next(
+                (place for place in found if self._hits(place, complete=False)), next(iter(found))
+            )
         elif found:
             first, second, *_ = map(self._quoted, found)
             self.problems.append(
@@ -159,12 +162,12 @@ class _Chooser:
 
     def _find_target(self) -> None:
         named = self._free(STAND_INS["target"])
-        if len(named) > 1 and self.keys[named[0]] != "label":
+        if len(named) > 1:
             named = [place for place in named if self._readable(place)] or named
-            # Several columns that say the same are one.
-            if len({tuple(self._meant(place)) for place in named}) == 1 and self._readable(named[0]):
+            # `label` goes before others, and several columns that say the same are one.
+            if self.keys[named[0]] == "label" or len({tuple(self._meant(place)) for place in named}) == 1:
                 named = named[:1]
-        if len(named) == 1 or (named and self.keys[named[0]] == "label"):
+        if len(named) == 1:
             self.places["target"] = named[0]
         elif named and self.labelled:
             names = " and ".join(map(self._quoted, named))
@@ -199,7 +202,7 @@ class _Chooser:
     def _readable(self, place: int) -> bool:
         cells = self.sheet.column(place)
         meanings = read_targets(cells, self.sheet.header[place], self.reading)
-        return all(cells) and not meanings.problems and not any(meaning.problem for meaning in meanings.of.values())
+        return any(cells) and not meanings.problems and not any(meaning.problem for meaning in meanings.of.values())
 
     def _is_two_valued(self, place: int) -> bool:
         return self._readable(place) and {0.0, 1.0} == set(self._meant(place))

@@ -59,9 +59,13 @@ def read_sheet(path: Path) -> Sheet:
     else:
         first = next((line for line in text.splitlines() if line.strip()), "")
         bare = re.sub(r'"[^"]*"', "", first)
-        separator = max(_SEPARATORS, key=bare.count)
+        separator = _most_of(_SEPARATORS, bare)
     try:
-        lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator))
+        lines = _parsed(text, separator)
+        whole = [cells[0] for cells in lines if cells]
+        if whole and all(len(cells) <= 1 for cells in lines) and re.search(rf"[{_SEPARATORS}]", whole[0]):
+            lines = _parsed("\n".join(cells[0] if cells else "" for cells in lines), _most_of(_SEPARATORS, whole[0]))
+            notes += (f"The rows of {name} are in quotes as a whole, and were read without them.",)
     except csv.Error as error:
         raise DataError(f"{name} is not a table of comma-separated values: {error}.") from error
     numbered = [(number, tuple(cell.strip() for cell in cells)) for number, cells in enumerate(lines, start=1)]
@@ -70,6 +74,14 @@ def read_sheet(path: Path) -> Sheet:
         raise DataError(f"{name} is empty; expected a header row with the columns file and target.")
     (header_row, header), *rows = filled
     return Sheet(name, path.parent, header, header_row, tuple(rows), notes)
+
+
+def _parsed(text: str, separator: str) -> list[list[str]]:
+    return list(csv.reader(io.StringIO(text, newline=""), delimiter=separator))
+
+
+def _most_of(letters: str, text: str) -> str:
+    return max(letters, key=text.count)
 
 
 def _decoded(path: Path, name: str) -> tuple[str, tuple[str, ...]]:
