@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from whycam.atomic import write_bytes
 from whycam.auditing import AuditedData, audit_images
+from whycam.audits.audit import SCHEMA
 from whycam.data.cache import PixelCache
 from whycam.data.pack import cache_folder
 from whycam.networks.backbone import Backbone
@@ -42,5 +43,5 @@ def audit_once(
 
 def _key(dataset: Dataset, pixels: PixelCache, backbone: Backbone, seed: int) -> str:
     samples = [[{**asdict(sample), "path": "", "mask": ""}, pixels.digests[sample.file]] for sample in dataset.samples]
-    settings = [_FORMAT, version("whycam"), seed, backbone.weights_digest, backbone.taps, pixels.size_hw]
+    settings = [_FORMAT, SCHEMA, version("whycam"), seed, backbone.weights_digest, backbone.taps, pixels.size_hw]
     return hashlib.sha256(json.dumps([settings, samples]).encode()).hexdigest()[:40]

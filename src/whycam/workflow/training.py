@@ -158,7 +158,7 @@ def train(
             run_folder.write_held_out(folder, fitted.held_out)
         chosen_threshold = line.choose(fitted.held_out)
         card = make_card(fitted.network, training, described, threshold=chosen_threshold, size_hw=chosen.size_hw)
-        detector = Detector(fitted.network, card, device=device)
+        detector = Detector(fitted.network, card, device=device, run=folder)
         scores = detector.score_cached(pixels, pixels.rows(dataset.samples), progress=progress)
         strange = learn_novelty(fitted.network, dataset, pixels, seed=seed, device=planned.device, progress=progress)
         if strange is not None:
