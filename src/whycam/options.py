@@ -27,7 +27,8 @@ GroupColumn = Annotated[
     str | None, typer.Option(metavar="COLUMN", help="The table's column of what belongs together, instead of group.")
 ]
 SplitColumn = Annotated[
-    str | None, typer.Option(metavar="COLUMN", help="The table's column of train and test, instead of split.")
+    str | None,
+    typer.Option(metavar="COLUMN", help="The table's column of train and test, or such as fold=0: test on fold 0."),
 ]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder that `whycam train` wrote.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]

@@ -190,6 +190,14 @@ def test_asked_columns_go_before_the_usual_ones(tmp_path: Path) -> None:
     assert "Not used: the column group." in found.notes
 
 
+def test_one_column_may_be_several_things(tmp_path: Path) -> None:
+    reading = Reading(group_column="site", split_column="site=b")
+    found = read(tmp_path, "path,target,site", *rows_with("a b a b"), reading=reading)
+    assert [(s.group, s.split) for s in found.samples] == [("a", "train"), ("b", "test")] * 2
+    found = read(tmp_path, "path,target", *(row[:-3] for row in ROWS), reading=Reading(group_column="path"))
+    assert [s.group for s in found.samples] == [s.file for s in found.samples]
+
+
 def test_a_name_that_is_no_column(tmp_path: Path) -> None:
     problem = refused(
         tmp_path, "file,target,patient_id", *rows_with("p q p q"), reading=Reading(group_column="patient")

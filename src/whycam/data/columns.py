@@ -66,7 +66,7 @@ class _Chooser:
             if role not in asked and self.keys.count(role) > 1:
                 n = self.keys.count(role)
                 self.problems.append(f"the column `{role}` appears {n} times; keep one of them.")
-            elif role not in asked and role in self.keys and self.keys.index(role) not in self.places.values():
+            elif role not in asked and role in self.keys:
                 self.places[role] = self.keys.index(role)
         if "file" not in self.places and not self.problems:
             self._find_file()
@@ -109,7 +109,8 @@ class _Chooser:
     # ------------------------------------------------------------ what stands in
 
     def _free(self, names: Sequence[str]) -> list[int]:
-        taken = self.places.values()
+        # What groups or splits may be something else besides.
+        taken = {place for role, place in self.places.items() if role not in {"group", "split"}}
         return [self.keys.index(name) for name in names if name in self.keys and self.keys.index(name) not in taken]
 
     def _find_file(self) -> None:
