@@ -15,6 +15,7 @@ from sklearn.metrics import confusion_matrix
 
 from tests.conftest import Command, draw_part, make_parts
 from whycam import audit, evaluate, load, score, train
+from whycam.audits.audit import SCHEMA
 from whycam.errors import GateError, OptionError, RunError
 from whycam.run_folder import read_held_out
 from whycam.training import recipe as recipes
@@ -54,7 +55,7 @@ def test_an_audit_finds_the_leak_and_writes_a_page(copied: Path, tmp_path: Path)
     page = (tmp_path / "audit" / "audit.html").read_text("utf-8")
     assert "copy-0.png" in page and "data:image" in page
     told = json.loads((tmp_path / "audit" / "audit.json").read_text())
-    assert told["schema"] == 2 and told["n"] == 45
+    assert told["schema"] == SCHEMA and told["n"] == 45
     with pytest.raises(RunError, match="exists already"):
         audit(copied, out=tmp_path / "audit")
 

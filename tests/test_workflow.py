@@ -6,6 +6,7 @@ import csv
 import json
 import shutil
 from dataclasses import asdict, replace
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from scipy.special import expit
 import whycam
 from tests.conftest import make_parts
 from tests.networks.fakes import fake_network
+from whycam.bundle import SCHEMA
 from whycam.data.images import decode, resize
 from whycam.detector import Detector
 from whycam.errors import DataError, ImageError, OptionError, RunError, one_of
@@ -48,7 +50,7 @@ def test_a_run_folder_holds_what_is_promised(trained: Path) -> None:
 
 def test_the_default_recipe_says_what_it_is_and_what_it_chose(trained_default: Path) -> None:
     card = json.loads((trained_default / "card.json").read_text())
-    assert (card["schema"], card["training"]["recipe"], card["model"]["score"]) == (5, "default", "probability")
+    assert (card["schema"], card["training"]["recipe"], card["model"]["score"]) == (SCHEMA, "default", "probability")
     assert card["model"]["pooled"]["backbone"] == "efficientnet-lite0"
     assert len(card["training"]["choices"]) >= 3
     page = (trained_default / "report.html").read_text("utf-8")
@@ -186,6 +188,14 @@ def test_an_inspection_saves_itself_once(parts: Path, trained: Path, tmp_path: P
     assert saved["score"] == result.score
     assert len(saved["segments"]) == len(result.segments)
     assert [stage["name"] for stage in saved["stages"]] == ["third convolution"]
+    card = json.loads((trained / "card.json").read_text())
+    assert (saved["schema"], saved["whycam"]) == (2, version("whycam"))
+    assert saved["model"] == {"network": card["model"]["network"], "recipe": "classic"}
+    assert saved["run"] == {
+        "folder": str(trained),
+        "created": card["created"],
+        "data_fingerprint": card["data"]["fingerprint"],
+    }
     with Image.open(folder / "panel.png") as picture:
         assert picture.width > 2 * picture.height
     with pytest.raises(RunError, match="exists already"):
@@ -198,6 +208,7 @@ def test_several_stages_are_saved_one_by_one(parts: Path, trained: Path, tmp_pat
     grid = combined_grid(network.grids((60, 80)), (60, 80))
     card = replace(card, model=replace(card.model, size_hw=(60, 80)), heatmap=replace(card.heatmap, grid=grid))
     result = Detector(network, card).inspect(next((parts / "anomalous").iterdir()))
+    assert result.origin.run is None
     assert result.evidence.sum() + result.intercept == pytest.approx(result.logit, abs=1e-5)
     assert result.heatmap.shape == (8, 10)
     folder = result.save(tmp_path / "why")
@@ -327,7 +338,7 @@ def test_bad_options_are_named(parts: Path, tmp_path: Path, options: dict[str, o
 def test_a_damaged_bundle_is_named(trained: Path, tmp_path: Path) -> None:
     for name, content, message in (
         ("card.json", b"{", "is damaged"),
-        ("card.json", b'{"schema": 1}', "is damaged: created: Field required"),
+        ("card.json", f'{{"schema": {SCHEMA}}}'.encode(), "is damaged: created: Field required"),
         ("model.safetensors", b"junk", "is damaged or belongs to another card"),
     ):
         copy = tmp_path / f"{name}-{len(content)}"

@@ -27,7 +27,7 @@ def audit_once(
     dataset: Dataset, pixels: PixelCache, backbone: Backbone, *, seed: int, device: str, progress: Progress
 ) -> AuditedData:
     """What `audit_images` gives, from the cache where it was given before."""
-    kept = open_rows({"audit": _FORMAT, "whycam": version("whycam")})
+    kept = open_rows({"audit": _FORMAT, "schema": SCHEMA, "whycam": version("whycam")})
     key = _key(dataset, pixels, backbone, seed)
     with suppress(KeyError, RunError, ValidationError):
         return _DATA.validate_json(kept.read([key])[0].tobytes())

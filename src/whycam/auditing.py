@@ -34,6 +34,7 @@ from whycam.report.audit_words import from_json
 from whycam.report.audited import files_shown
 from whycam.report.contents import Audited
 from whycam.run_folder import AUDIT
+from whycam.run_mark import check_schema
 from whycam.store.pixels import PixelCache
 from whycam.training.recipe import DEFAULT, ClassicRecipe, Recipe
 from whycam.types import Dataset, Floats, Pixels
@@ -173,10 +174,12 @@ def pictured(audit: Audit | None, dataset: Dataset, pixels: PixelCache) -> Audit
 
 
 def read_audit(run: Path) -> Audit | None:
-    """What a run's audit.json says; None where there is none, RunError where it is damaged."""
+    """What a run's audit.json says; None where there is none, RunError where it is damaged or of another version."""
     path = run / AUDIT
     try:
-        return from_json(path.read_bytes())
+        content = path.read_bytes()
+        check_schema(path, content, SCHEMA, remedy="delete it, or train again")
+        return from_json(content)
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:

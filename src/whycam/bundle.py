@@ -26,6 +26,7 @@ from whycam.networks.network import Network
 from whycam.networks.novelty import NoveltyModel
 from whycam.networks.pooled import PooledNetwork
 from whycam.networks.views import NAMES
+from whycam.run_mark import check_schema
 from whycam.store.pixels import PixelCache
 from whycam.types import Dataset, Threshold
 
@@ -57,23 +58,22 @@ def save_card(folder: Path, card: Card) -> None:
 
 
 def load_card(folder: Path) -> Card:
-    """The card of a run; RunError where there is none or it is damaged."""
+    """The card of a run; RunError where there is none, it is damaged, or another version wrote it."""
     path = folder / CARD
     if not folder.is_dir():
         raise RunError(f"{folder} is not a run: there is no such folder.")
     if not path.exists():
         raise RunError(f"{folder} is not a finished run: it has no {CARD}. Train into it first, or add --resume.")
     try:
-        card = _CARD.validate_json(path.read_bytes())
+        content = path.read_bytes()
+        check_schema(path, content, SCHEMA, remedy="train again")
+        return _CARD.validate_json(content)
     except OSError as error:
         raise RunError(f"{path} cannot be read ({error.strerror}).") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise RunError(f"{path} is damaged: {where}: {first['msg']}.") from error
-    if card.schema != SCHEMA:
-        raise RunError(f"{path} has schema {card.schema}, this version of WhyCAM reads schema {SCHEMA}: train again.")
-    return card
 
 
 def load_bundle(folder: Path) -> tuple[Network, Card, NoveltyModel | None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -21,7 +22,7 @@ from whycam.explain.methods import method_named
 from whycam.explain.placement import place, spread
 from whycam.explain.segments import find_segments
 from whycam.features import Features, Rows
-from whycam.inspection import InspectedStage, Inspection
+from whycam.inspection import InspectedStage, Inspection, Origin
 from whycam.networks.device import as_input, pick_device
 from whycam.networks.network import Network
 from whycam.networks.novelty import NoveltyModel
@@ -43,7 +44,13 @@ class Detector:
     """Scores and explains images with one trained network."""
 
     def __init__(
-        self, network: Network, card: Card, novelty: NoveltyModel | None = None, *, device: str = "cpu"
+        self,
+        network: Network,
+        card: Card,
+        novelty: NoveltyModel | None = None,
+        *,
+        device: str = "cpu",
+        run: str | Path | None = None,
     ) -> None:
         self._device = pick_device(device)
         self._network = network.to(self._device)
@@ -51,6 +58,7 @@ class Detector:
         self.card = card
         self.novelty = novelty
         """What tells images unlike all those trained on; None where the run has none."""
+        self._run = None if run is None else printable(run)
 
     @property
     def network(self) -> Network:
@@ -65,7 +73,7 @@ class Detector:
     @classmethod
     def load(cls, run: str | Path, *, device: str = "cpu") -> Detector:
         """The detector of a run folder; RunError where the folder holds no finished run."""
-        return cls(*load_bundle(Path(run)), device=device)
+        return cls(*load_bundle(Path(run)), device=device, run=run)
 
     # -------------------------------------------------------------- images of any size
 
@@ -189,6 +197,14 @@ class Detector:
             p_value = float(self.novelty.p_values(explanation.plain[number : number + 1])[0])
         return Inspection(
             file=file,
+            origin=Origin(
+                network=self.card.model.network,
+                recipe=self.card.training.recipe,
+                run=self._run,
+                created=self.card.created,
+                data_fingerprint=self.card.data.fingerprint,
+                whycam=version("whycam"),
+            ),
             score=exhibit.score,
             logit=float(explanation.logits[number]),
             verdict=exhibit.verdict,

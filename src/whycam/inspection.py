@@ -20,7 +20,24 @@ from whycam.explain.methods import method_named, title_of
 from whycam.report.gallery import panel
 from whycam.types import Exhibit, Floats, Segment, Threshold, Verdict
 
-SCHEMA = 1
+SCHEMA = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Which model judged an image."""
+
+    network: str
+    """Its name in the card."""
+    recipe: str
+    run: str | None
+    """The run folder as it was given; None where the detector was not loaded from one."""
+    created: str
+    """When the run's card was made, in UTC."""
+    data_fingerprint: str
+    """Of the images trained and tested on; see `DataCard.fingerprint`."""
+    whycam: str
+    """The version that judged the image."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +57,7 @@ class Inspection:
     """One image's score and verdict, and why: ``evidence.sum() + intercept == logit``."""
 
     file: str
+    origin: Origin
     score: float
     """Higher is more anomalous."""
     logit: float
@@ -106,6 +124,13 @@ class Inspection:
         height, width = self.exhibit.image.shape[:2]
         return {
             "schema": SCHEMA,
+            "whycam": self.origin.whycam,
+            "model": {"network": self.origin.network, "recipe": self.origin.recipe},
+            "run": {
+                "folder": self.origin.run,
+                "created": self.origin.created,
+                "data_fingerprint": self.origin.data_fingerprint,
+            },
             "file": self.file,
             "warnings": list(self.warnings),
             "score": self.score,

@@ -27,7 +27,8 @@ GroupColumn = Annotated[
     str | None, typer.Option(metavar="COLUMN", help="The table's column of what belongs together, instead of group.")
 ]
 SplitColumn = Annotated[
-    str | None, typer.Option(metavar="COLUMN", help="The table's column of train and test, instead of split.")
+    str | None,
+    typer.Option(metavar="COLUMN", help="The table's column of train and test, or such as fold=0: test on fold 0."),
 ]
 FirstPage = Annotated[
     bool, typer.Option("--first-page", help="Read files of several pages or frames by their first, not refuse them.")

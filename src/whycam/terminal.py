@@ -27,7 +27,15 @@ from whycam.report.audit_words import brief_lines, lines
 from whycam.report.data_words import data_lines
 from whycam.report.explained import sentences
 from whycam.report.measured import Measured
-from whycam.report.words import estimate, mistakes_sentence, number, share, standing, verdict_sentence
+from whycam.report.words import (
+    estimate,
+    missing_class_sentence,
+    mistakes_sentence,
+    number,
+    share,
+    standing,
+    verdict_sentence,
+)
 from whycam.types import Evaluation, Metrics
 
 if TYPE_CHECKING:
@@ -146,6 +154,8 @@ class Terminal:
         self.say()
         self.say(verdict_sentence(evaluation))
         self.say(mistakes_sentence(evaluation.test))
+        if one_class := missing_class_sentence(evaluation.test):
+            self.say(one_class)
         self.say(standing(evaluation.test))
         self.say(f"Threshold {number(evaluation.threshold.value)} ({evaluation.threshold.rule}).")
 

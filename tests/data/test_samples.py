@@ -23,7 +23,7 @@ def grow(root: Path, *files: str) -> Path:
 def test_open_dataset_finds_the_right_reader(tmp_path: Path) -> None:
     folder = grow(tmp_path, "good/a.png", "bad/b.png")
     assert open_dataset(str(folder)).layout == "class folders"
-    (folder / "manifest.csv").write_text("file,label\ngood/a.png,0.25\n")
+    (folder / "manifest.csv").write_text("file,label\ngood/a.png,0\n")
     assert open_dataset(folder).layout == "table manifest.csv"
     (folder / "Other.CSV").write_text("file,label\ngood/a.png,0.75\n")
     assert open_dataset(folder / "Other.CSV").samples[0].target == 0.75

@@ -38,7 +38,11 @@ def test_all_columns(tmp_path: Path) -> None:
     assert (second.file, second.split, second.mask) == ("sub/b c.png", "test", tmp_path / "m.png")
     assert (second.group, second.kind) == (None, None)
     assert dataset.root == tmp_path and dataset.layout == "table data.csv"
-    assert not dataset.skipped and not dataset.notes
+    assert not dataset.skipped
+    assert dataset.notes == (
+        "Not used: the column operator.",
+        "1 row of data.csv has no group: each stands for itself.",
+    )
 
 
 def test_label_and_class_stand_in_only_where_needed(tmp_path: Path) -> None:
@@ -51,17 +55,25 @@ def test_label_and_class_stand_in_only_where_needed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        b"\xef\xbb\xbfFile , TARGET\r\na.png,0.5\r\n\r\n",
-        b"file;target\na.png;0,5\n;\n",
-        b"file\ttarget\na.png\t0,5\n",
-        b"\n\nfile,target\n\n  a.png , .5 \n,\n",
-        b'"file","target"\n"a.png","5e-1"\n',
-        b"file,target,\na.png,0.5,\n",
-        b"f i l e,target\rA.png,0.5".replace(b"A", b"a"),
+        b"\xef\xbb\xbfFile , TARGET\r\na.png,0.75\r\n\r\n",
+        b"file;target\na.png;0,75\n;\n",
+        b"file\ttarget\na.png\t0,75\n",
+        b"\n\nfile,target\n\n  a.png , .75 \n,\n",
+        b'file,target\n"a.png","0,75"\n',
+        b"file|target\na.png|0.75\n",
+        b'"file,target"\n\n"a.png,0.75"\n',
+        "file,target\na.png,0.75\n".encode("utf-16"),
+        b"\xfe\xff" + "file\ttarget\na.png\t0,75\n".encode("utf-16-be"),
+        "file,target\na.png,0.75\n".encode("utf-16-le"),
+        "file,target\na.png,0.75\n".encode("utf-32"),
+        b'"a;b;c",file,target\n1,a.png,0.75\n',
+        b'"file","target"\n"a.png","75e-2"\n',
+        b"file,target,\na.png,0.75,\n",
+        b"f i l e,target\rA.png,0.75".replace(b"A", b"a"),
     ],
 )
 def test_dialects(tmp_path: Path, text: bytes) -> None:
-    assert [(s.file, s.target) for s in read_table(table(tmp_path, text, "a.png")).samples] == [("a.png", 0.5)]
+    assert [(s.file, s.target) for s in read_table(table(tmp_path, text, "a.png")).samples] == [("a.png", 0.75)]
 
 
 def test_words_paths_and_order(tmp_path: Path) -> None:
@@ -111,12 +123,15 @@ def test_all_mistakes_at_once_by_the_row_of_the_spreadsheet(tmp_path: Path) -> N
     (tmp_path / "sub").mkdir()
     path = table(tmp_path, "\n".join(rows), *(f"{letter}.png" for letter in "abcdefghjk"))
     where = f"(looked in {tmp_path})"
-    neither = "is neither a number from 0 to 1 nor normal or anomalous."
+    neither = (
+        "is neither a number from 0 to 1 nor normal or anomalous; correct it, or decide by --normal, --anomalous or "
+        "--leave-out."
+    )
     assert problems(path) == (
+        "data.csv: the column target has nan (1) and maybe (1), which say neither normal nor anomalous: leave them out "
+        "by --leave-out nan --leave-out maybe, or decide by --normal or --anomalous.",
         "data.csv row 4: target is empty.",
         "data.csv row 5: target 1.5 is outside 0 to 1.",
-        "data.csv row 6: target nan is not a number.",
-        f"data.csv row 7: target 'maybe' {neither}",
         f"data.csv row 8: file gone.png not found {where}.",
         "data.csv row 9: a.png is listed twice (first in row 2).",
         "data.csv row 10: split 'exam' is neither train nor test.",
@@ -124,11 +139,11 @@ def test_all_mistakes_at_once_by_the_row_of_the_spreadsheet(tmp_path: Path) -> N
         "data.csv row 12: file is empty.",
         "data.csv row 13: file sub is a folder.",
         "data.csv row 14: 5 cells, but the header has 4; put quotes around the separator.",
-        f"data.csv row 15: file i\\n.png not found {where}.",
         "data.csv row 15: target -1 is outside 0 to 1.",
+        f"data.csv row 15: file i\\n.png not found {where}.",
         "data.csv row 16: target -0.1 is outside 0 to 1.",
         f"data.csv row 17: target '0_1' {neither}",
-        "data.csv row 15: split is given for some rows only (2 of 15 have none); give it for all or for none.",
+        "data.csv row 15: split is given for some rows only (2 of 14 have none); give it for all or for none.",
     )
 
 
@@ -150,16 +165,16 @@ def test_from_the_21st_mistake_on_they_are_counted(tmp_path: Path) -> None:
     ("header", "expected"),
     [
         (
-            "filename,target",
-            "there is no column `file`; found filename, target. Did you mean `filename`? Rename it to `file`.",
+            "feil,target",
+            "there is no column `file`; found feil, target; did you mean `feil`? Rename it to `file`.",
         ),
         (
             "file,targets",
-            "there is no column `target` (or `label`); found file, targets. Did you mean `targets`? "
+            "there is no column `target` (or `label`); found file, targets; did you mean `targets`? "
             "Rename it to `target`.",
         ),
         ("file,sugar", "there is no column `target` (or `label`); found file, sugar."),
-        ("file,target,file", "the column `file` appears 2 times."),
+        ("file,target,file", "the column `file` appears 2 times; keep one of them."),
     ],
 )
 def test_header_mistakes(tmp_path: Path, header: str, expected: str) -> None:
@@ -172,11 +187,14 @@ def test_whole_file_mistakes(tmp_path: Path) -> None:
     )
     assert problems(table(tmp_path, b"\n , \n")) == problems(table(tmp_path, b""))
     assert problems(table(tmp_path, "file,target\n\n")) == ("data.csv has a header row but no row below it.",)
-    assert problems(table(tmp_path, "file,target\ngrün.png,0\n".encode("cp1252"))) == (
+    assert problems(table(tmp_path, b"file,target\n\x81\x8d.png,0\n")) == (
         "data.csv is not UTF-8 text (line 2); save it as 'CSV UTF-8'.",
     )
-    assert problems(table(tmp_path, "file,target\n".encode("utf-16"))) == (
-        "data.csv is not UTF-8 text (line 1); save it as 'CSV UTF-8'.",
+    assert problems(table(tmp_path, "file,target".encode("utf-16") + b"\x00")) == (
+        "data.csv is not UTF-16 text (line 1); save it as 'CSV UTF-8'.",
+    )
+    assert problems(table(tmp_path, b"PK\x03\x04 and so on")) == (
+        "data.csv is an Excel workbook, not a CSV file; save it as 'CSV UTF-8'.",
     )
     assert problems(tmp_path / "no.csv") == (f"{tmp_path / 'no.csv'} does not exist.",)
 
@@ -203,10 +221,10 @@ def test_a_listed_file_that_is_no_image_is_left_to_the_decoder(tmp_path: Path) -
 
 @pytest.mark.parametrize("line", ["sep=;\r\n", "\ufeffsep=;\n", '"sep=;"\r', "SEP=;;;\n"])
 def test_excels_separator_line_is_honoured_and_no_row(tmp_path: Path, line: str) -> None:
-    path = table(tmp_path, f"{line}file;target;a,b,c,d\na.png;0,5;x\n", "a.png")
-    assert [(s.file, s.target) for s in read_table(path).samples] == [("a.png", 0.5)]
-    path = table(tmp_path, f"{line}file;target\na.png;2\n", "a.png")
-    assert problems(path) == ("data.csv row 2: target 2 is outside 0 to 1.",)
+    path = table(tmp_path, f"{line}file;target;a,b,c,d\na.png;0,75;x\n", "a.png")
+    assert [(s.file, s.target) for s in read_table(path).samples] == [("a.png", 0.75)]
+    path = table(tmp_path, f"{line}file;target\na.png;2,5\n", "a.png")
+    assert problems(path) == ("data.csv row 2: target 2,5 is outside 0 to 1.",)
     assert problems(table(tmp_path, line)) == (
         "data.csv is empty; expected a header row with the columns file and target.",
     )

@@ -59,7 +59,7 @@ def test_metrics_json_has_the_documented_shape(test_set: Predictions) -> None:
     assert set(found["threshold"]) == {"value", "rule", "band"}
     assert list(found["test"]) == [
         *("n", "n_anomalous", "mae", "rmse", "accuracy", "balanced_accuracy", "f1", "precision", "recall", "auroc"),
-        *("average_precision", "brier", "confusion_matrix", "constant", "beats_constant"),
+        *("average_precision", "brier", "confusion_matrix", "constant", "beats_constant", "undefined"),
     ]
     assert {frozenset(found["test"][name]) for name in ("mae", "f1", "auroc", "brier")} == {frozenset(figure)}
     assert np.array(found["test"]["confusion_matrix"]).sum() == 40
@@ -73,6 +73,16 @@ def test_undefined_is_null(predict: Predict) -> None:
     found = json.loads(text)
     assert found["train"] is None
     assert found["test"]["auroc"] == {"value": None, "low": None, "high": None}
+
+
+@pytest.mark.parametrize(("target", "missing"), [(0.0, "no anomalous image"), (1.0, "no normal image")])
+def test_what_is_undefined_says_why(predict: Predict, target: float, missing: str) -> None:
+    evaluation = evaluate(None, predict([target] * 3, [0.1, 0.2, 0.7]), threshold=midpoint(), probabilities=True)
+    found = json.loads(to_json(evaluation))["test"]
+    assert {name for name in found if found[name] == {"value": None, "low": None, "high": None}} == set(
+        found["undefined"]
+    )
+    assert found["undefined"]["auroc"] == found["undefined"]["balanced_accuracy"] == missing
 
 
 def test_nothing_is_lost_in_writing(test_set: Predictions) -> None:

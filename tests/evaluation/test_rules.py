@@ -12,7 +12,7 @@ from sklearn.metrics import confusion_matrix, f1_score, recall_score
 from whycam.errors import DataError, GateError, OptionError, WhyCAMError
 from whycam.evaluation.held_out import HeldOut
 from whycam.evaluation.promise_rules import FalseAlarmRule, RecallRule
-from whycam.evaluation.rule_text import parse_rule
+from whycam.evaluation.rule_text import check_threshold, parse_rule
 from whycam.evaluation.rules import BestF1, BestYouden, Given, LeastCost, Midpoint, Rule
 from whycam.evaluation.threshold import midpoint
 
@@ -74,7 +74,9 @@ def test_texts_are_read_and_written(text: str) -> None:
         ("nan", "got 'nan'"),
         ("inf", "got 'inf'"),
         ("1e999", "finite"),
-        ("0,5", "got '0,5'"),
+        ("0,5", "got '0,5' instead: did you mean 0.5?"),
+        ("95 %", "did you mean 0.95?"),
+        ("99.5%", "did you mean 0.995?"),
         ("cost", "cost miss=500"),
         ("cost miss=5", "must name miss and alarm once each"),
         ("cost miss=5 alarm=1 miss=6", "once each"),
@@ -82,6 +84,8 @@ def test_texts_are_read_and_written(text: str) -> None:
         ("cost miss=1 alarm=-1", "an? alarm above 0"),
         ("cost miss=1 alarm=1 rate=1", "rate above 0 and below 1"),
         ("cost miss=1 alarm=1 rate=2 %", "must be"),
+        ("cost miss=1 alarm=1 rate=2", "got 2 instead: did you mean 0.02?"),
+        ("cost miss=1e999 alarm=1", "a miss above 0, got inf"),
     ],
 )
 def test_other_texts_are_refused_in_one_line(text: str, hint: str) -> None:
@@ -90,6 +94,32 @@ def test_other_texts_are_refused_in_one_line(text: str, hint: str) -> None:
     message = str(caught.value)
     assert message.startswith("`threshold` ") and "\n" not in message
     assert hint.replace("an? ", "a ") in message
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("95", ": did you mean 0.95?"),
+        ("1.5", ": did you mean 0.015?"),
+        ("-0.1", "."),
+        ("1e6", "."),
+        ("100", "."),
+    ],
+)
+def test_a_probability_has_no_threshold_outside_0_to_1(text: str, hint: str) -> None:
+    rule = parse_rule(text)
+    with pytest.raises(OptionError) as caught:
+        check_threshold(rule, "probability")
+    got = rule.text
+    assert str(caught.value) == (
+        f"`threshold` must be a number from 0 to 1, as the score is a probability, got {got} instead{hint}"
+    )
+    check_threshold(rule, "linear")
+
+
+@pytest.mark.parametrize("text", ["0", "0.3", "1", "f1", "recall>=0.9", "midpoint"])
+def test_other_thresholds_are_for_any_score(text: str) -> None:
+    check_threshold(parse_rule(text), "probability")
 
 
 def best_by_trying(data: HeldOut, gain: Callable[[np.ndarray, np.ndarray], float]) -> float:

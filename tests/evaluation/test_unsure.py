@@ -37,7 +37,21 @@ def test_texts_are_read_and_written(text: str, recall: float, false_alarms: floa
 
 
 @pytest.mark.parametrize(
-    "text", ["", "2", "0", "recall>=0.9", "recall>=0.9 recall>=0.8", "f1", "recall>=0.9 false-alarms"]
+    "text",
+    [
+        "",
+        "2",
+        "95",
+        "-0.1",
+        "nan",
+        "inf",
+        "1e999",
+        "0",
+        "recall>=0.9",
+        "recall>=0.9 recall>=0.8",
+        "f1",
+        "recall>=0.9 false-alarms",
+    ],
 )
 def test_other_texts_are_refused_in_one_line(text: str) -> None:
     with pytest.raises(OptionError) as caught:

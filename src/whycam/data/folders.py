@@ -187,6 +187,9 @@ def _check_layout(listing: Listing, images: Sequence[str], reader: _Reader) -> N
         lost = [item for item in listing.skipped if item.failed and item.file.partition("/")[0] in top_normal]
         why = f": {all_of(lost)}" if lost and all(item.cause == "unsupported" for item in lost) else ""
         raise DataError(f"The folder {listed(top_normal)} in {root} holds no image{why}.")
+    # Images of one class alone are enough to test on; for training `check_classes` names what is missing.
+    if places and all(place.target == 1.0 and place.why != _GUESSED for place in places):
+        return
     where = f"{listed(list(splits))} in {root}" if splits else root
     found = {place.level.rpartition("/")[2]: None if place.why else place.target for place in places if place.level}
     found = found or ({} if splits else dict.fromkeys(name for name in listing.folders if "/" not in name))

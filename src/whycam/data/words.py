@@ -14,6 +14,8 @@ normal: nodefects noanomaly noanomalies nofault nofaults nocrack nocracks nondef
 normal: notdefective notanomalous
 anomalous: 1 anomalous anomaly anomalies abnormal abnormals abnormality bad bads ng nok notok notokay nogood notgood
 anomalous: notnormal nonnormal defect defects defective fault faults faulty flaw flaws flawed fail fails failed failure
+anomalous: ko
+anomalous: nio
 anomalous: broken damaged unhealthy positive positives pos reject rejects rejected
 train: train training trainset traindata trainingset trainingdata
 validation: val valid validation valset validationset

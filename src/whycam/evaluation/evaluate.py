@@ -6,7 +6,7 @@ import json
 
 from pydantic import TypeAdapter
 
-from whycam.evaluation.metrics import measure
+from whycam.evaluation.metrics import measure, undefined
 from whycam.types import Evaluation, Predictions, Threshold
 
 SCHEMA = 1
@@ -40,5 +40,12 @@ def evaluate(
 
 
 def to_json(evaluation: Evaluation) -> str:
-    """The text of metrics.json: standard JSON (no NaN), indented, with a final newline."""
-    return json.dumps(_EVALUATION.dump_python(evaluation, mode="json"), indent=2, allow_nan=False) + "\n"
+    """The text of metrics.json: standard JSON (no NaN), indented, with a final newline.
+
+    Each set says under `undefined` why which of its figures are null.
+    """
+    content = _EVALUATION.dump_python(evaluation, mode="json")
+    for name, metrics in (("train", evaluation.train), ("test", evaluation.test)):
+        if metrics is not None:
+            content[name]["undefined"] = undefined(metrics)
+    return json.dumps(content, indent=2, allow_nan=False) + "\n"

@@ -92,6 +92,22 @@ def measure(
     )
 
 
+def undefined(metrics: Metrics) -> dict[str, str]:
+    """Why figures are undefined, by their names; empty where all are defined."""
+    n_normal = metrics.n - metrics.n_anomalous
+    missing = "no normal image" if not n_normal else "no anomalous image" if not metrics.n_anomalous else ""
+    reasons = {
+        "balanced_accuracy": missing,
+        "f1": "no anomalous image, and none called so",
+        "precision": "no image called anomalous",
+        "recall": "no anomalous image",
+        "auroc": missing,
+        "average_precision": missing,
+        "brier": "scores that are no probabilities",
+    }
+    return {name: reason for name, reason in reasons.items() if getattr(metrics, name).value is None}
+
+
 def _confusion_matrix(
     truth: npt.NDArray[np.bool_], called: npt.NDArray[np.bool_]
 ) -> tuple[tuple[int, int], tuple[int, int]]:

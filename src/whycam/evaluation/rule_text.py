@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from difflib import get_close_matches
+from typing import Literal
 
 from whycam.errors import OptionError
 from whycam.evaluation.promise_rules import FalseAlarmRule, RecallRule
@@ -12,6 +13,7 @@ from whycam.evaluation.rules import BestF1, BestYouden, Given, LeastCost, Midpoi
 from whycam.evaluation.unsure import Unsure
 
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?"
+_NUMBER_WITH_COMMA = r"\d+(?:[.,]\d+)?"
 _RECALL = rf"recall\s*(?:>=|≥)\s*(?P<recall>{_NUMBER})"
 _FALSE_ALARMS = rf"false[-_\s]?alarms\s*(?:<=|≤)\s*(?P<false_alarms>{_NUMBER})"
 _COST = rf"\s+(miss|alarm|rate)\s*=\s*({_NUMBER})"
@@ -49,6 +51,16 @@ def parse_rule(text: str) -> Rule:
     raise OptionError(f"`threshold` must be {_ALLOWED}, got {text!r} instead{_hint('threshold', plain)}")
 
 
+def check_threshold(rule: Rule, score: Literal["linear", "probability"]) -> None:
+    """OptionError where the rule is a number that no score of this kind can have; see `ModelCard.score`."""
+    if not isinstance(rule, Given) or score == "linear" or 0 <= rule.value <= 1:
+        return
+    raise OptionError(
+        f"`threshold` must be a number from 0 to 1, as the score is a probability, got {rule.text} instead"
+        f"{_percentage(rule.value)}"
+    )
+
+
 def parse_unsure(text: str) -> Unsure:
     """The band that `text` asks for: a recall and a false-alarm rate in any order, or one number for both mistakes.
 
@@ -81,7 +93,7 @@ def _cost(plain: str) -> LeastCost:
     if not 0 < given.get("rate", 0.5) < 1:
         raise OptionError(
             f"`threshold` cost must have a rate above 0 and below 1, the share of anomalous images where the model "
-            f"will be used, got {given['rate']:g} instead."
+            f"will be used, got {given['rate']:g} instead{_percentage(given['rate'])}"
         )
     return LeastCost(given["miss"], given["alarm"], given.get("rate"))
 
@@ -91,12 +103,19 @@ def _share(option: str, name: str, number: str) -> float:
     # Below the smallest difference to 1 that a number can have, 1 - value would be 1.
     if 0 < value < 1 and 0 < 1 - value < 1:
         return value
-    hint = f": did you mean {written(round(value / 100, 12))}?" if 1 < value < 100 else "."
-    raise OptionError(f"`{option}` must have {name} above 0 and below 1, got {number} instead{hint}")
+    raise OptionError(f"`{option}` must have {name} above 0 and below 1, got {number} instead{_percentage(value)}")
+
+
+def _percentage(value: float) -> str:
+    """What was probably meant by a number that ought to be a share, after `instead`."""
+    return f": did you mean {written(round(value / 100, 12))}?" if 1 < value < 100 else "."
 
 
 def _hint(option: str, plain: str) -> str:
     """What was probably meant, after `instead`."""
+    if typed := re.fullmatch(rf"({_NUMBER_WITH_COMMA})(\s*%)?", plain):
+        value = float(typed[1].replace(",", "."))
+        return f": did you mean {written(round(value / 100, 12) if typed[2] else value)}?"
     word = re.split(r"[^a-z\s_-]", plain, maxsplit=1)[0]
     (close,) = get_close_matches(re.sub(r"[_\s]", "-", word.strip()), _NAMES, n=1) or ("",)
     if not close:

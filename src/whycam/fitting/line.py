@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
 from whycam.evaluation.held_out import HeldOut
-from whycam.evaluation.rule_text import parse_rule, parse_unsure
+from whycam.evaluation.rule_text import check_threshold, parse_rule, parse_unsure
 from whycam.evaluation.rules import Given, Midpoint, Rule
 from whycam.evaluation.unsure import Unsure, choose_band
 from whycam.fitting.held_out import units_of
@@ -29,6 +30,10 @@ class Line:
     def parse(cls, threshold: str, unsure: str | None) -> Line:
         """What the options `threshold` and `unsure` say; OptionError where that is nothing known."""
         return cls(parse_rule(threshold), None if unsure is None else parse_unsure(unsure))
+
+    def check_score(self, score: Literal["linear", "probability"]) -> None:
+        """OptionError where the threshold is a number that no score of this kind can have."""
+        check_threshold(self.rule, score)
 
     @property
     def needs_scores(self) -> bool:

@@ -41,6 +41,7 @@ from whycam.report.measured import (
     Randomisation,
 )
 from whycam.run_folder import MEASURED
+from whycam.run_mark import check_schema
 from whycam.store.pixels import PixelCache
 from whycam.types import Dataset, Floats, Sample
 
@@ -127,14 +128,17 @@ def to_json(measured: Measured) -> str:
 
 
 def read_measured(run: Path) -> Measured | None:
-    """What a run's explained.json says; None where there is none, RunError where it is damaged."""
+    """What a run's explained.json says; None where there is none, RunError where it is damaged or another version's."""
     path = run / MEASURED
+    remedy = "delete it, or measure again with whycam explain RUN --measure"
     try:
-        return _ADAPTER.validate_json(path.read_bytes())
+        content = path.read_bytes()
+        check_schema(path, content, SCHEMA, remedy=remedy)
+        return _ADAPTER.validate_json(content)
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise RunError(f"{path} is damaged: delete it, or measure again with whycam explain RUN --measure.") from error
+        raise RunError(f"{path} is damaged: {remedy}.") from error
 
 
 def _said_of_slow(method: Method, n_images: int, n_forgetful: int) -> str:

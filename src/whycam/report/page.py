@@ -126,6 +126,7 @@ def render(report: ReportInput, plots: Mapping[str, bytes], *, progress: Progres
             created=report.created,
             verdict=words.verdict_sentence(evaluation),
             mistakes=words.mistakes_sentence(evaluation.test),
+            missing_class=words.missing_class_sentence(evaluation.test),
             standing=words.standing(evaluation.test),
             test=evaluation.test,
             threshold=evaluation.threshold,

@@ -133,6 +133,25 @@ def mistakes_sentence(metrics: Metrics) -> str:
     return f"It {' and '.join(parts)}."
 
 
+def missing_class_sentence(metrics: Metrics) -> str:
+    """Which figures cannot be had as there are images of one class alone; empty where there are both."""
+    if metrics.n_anomalous not in (0, metrics.n):
+        return ""
+    figures = {
+        "AUROC": metrics.auroc,
+        "average precision": metrics.average_precision,
+        "balanced accuracy": metrics.balanced_accuracy,
+        "recall": metrics.recall,
+        "precision": metrics.precision,
+        "F1": metrics.f1,
+    }
+    *names, last = [name for name, figure in figures.items() if figure.value is None]
+    hollow = [name for name in ("precision", "F1") if figures[name].value is not None]
+    rest = f"; {' and '.join(hollow)} say{'s' if len(hollow) == 1 else ''} nothing without one" if hollow else ""
+    other = "normal" if metrics.n_anomalous else "anomalous"
+    return f"There is no {other} test image, so {', '.join(names)} and {last} are undefined{rest}."
+
+
 def unsure_sentences(test: Predictions, threshold: Threshold) -> str:
     """How many test images are `unsure`, how the others are judged, and how the figures count; empty without a band."""
     band = threshold.band

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,12 @@ from torch import Tensor
 
 from whycam.atomic import write_bytes
 from whycam.errors import RunError
+from whycam.run_mark import check_schema
 from whycam.types import EpochRecord
 
 FILE_NAME = "checkpoint.safetensors"
+SCHEMA = 1
+"""Version of what is in the header; raised when what it holds changes its meaning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,18 +57,22 @@ _META = TypeAdapter(tuple[Plan, tuple[EpochRecord, ...]])
 def save_checkpoint(folder: Path, plan: Plan, history: tuple[EpochRecord, ...], tensors: Mapping[str, Tensor]) -> None:
     """Write `folder`/checkpoint.safetensors in one step."""
     meta = _META.dump_json((plan, history)).decode()
+    mark = json.dumps({"schema": SCHEMA, "versions": {"whycam": version("whycam")}})
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_bytes(folder / FILE_NAME, save(contiguous, metadata={"whycam": meta}))
+    write_bytes(folder / FILE_NAME, save(contiguous, metadata={"whycam": meta, "mark": mark}))
 
 
 def load_checkpoint(folder: Path) -> Checkpoint | None:
-    """The checkpoint in `folder`, or None where there is none; RunError where it is damaged."""
+    """The checkpoint in `folder`, or None where there is none; RunError where it is damaged or of another version."""
     path = folder / FILE_NAME
     if not path.exists():
         return None
     try:
         with safe_open(path, framework="pt") as file:
-            plan, history = _META.validate_json((file.metadata() or {})["whycam"])
+            header = file.metadata() or {}
+            # The first checkpoints had no mark.
+            check_schema(path, header.get("mark", "null"), SCHEMA, remedy="train again into another folder")
+            plan, history = _META.validate_json(header["whycam"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except (SafetensorError, KeyError, ValidationError, json.JSONDecodeError, OSError) as error:
         raise RunError(f"{path} is damaged ({error}): train again into another folder.") from error

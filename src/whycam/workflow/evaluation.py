@@ -65,6 +65,7 @@ def evaluate(
     line = Line.parse(threshold or "midpoint", unsure)
     how_shown = None if method is None else method_named(method)
     detector = load(source, device=device)
+    line.check_score(detector.card.model.score)
     before = detector.card.threshold
     if redrawn:
         detector.card = replace(detector.card, threshold=line.choose(run_folder.read_held_out(source)))

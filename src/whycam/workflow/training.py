@@ -23,7 +23,7 @@ from whycam.fitting.plan import plan, to_hold_out
 from whycam.networks.device import pick_device
 from whycam.progress import SILENT, Progress
 from whycam.report.audit_words import to_json
-from whycam.training.recipe import DEFAULT, choose_recipe
+from whycam.training.recipe import DEFAULT, ClassicRecipe, choose_recipe
 from whycam.types import AS_USUAL, Dataset, Reading
 from whycam.workflow.runs import Run
 
@@ -88,6 +88,8 @@ def train(
     began = time.monotonic()
     chosen = choose_recipe(recipe or DEFAULT.name, epochs=epochs, symmetry=symmetry, backbone=backbone)
     line = Line.parse(threshold, unsure)
+    # A budget chooses among recipes whose scores are probabilities.
+    line.check_score("linear" if isinstance(chosen, ClassicRecipe) else "probability")
     how_shown = method_named(method)
     seconds = None if budget is None else parse_duration(budget)
     if seconds is not None and resume:
@@ -157,7 +159,7 @@ def train(
             run_folder.write_held_out(folder, fitted.held_out)
         chosen_threshold = line.choose(fitted.held_out)
         card = make_card(fitted.network, training, described, threshold=chosen_threshold, pixels=pixels)
-        detector = Detector(fitted.network, card, device=device)
+        detector = Detector(fitted.network, card, device=device, run=folder)
         scores = detector.score_cached(pixels, pixels.rows(dataset.samples), progress=progress)
         strange = learn_novelty(fitted.network, dataset, pixels, seed=seed, device=planned.device, progress=progress)
         if strange is not None:
