@@ -11,6 +11,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from whycam.audits.augmented import augmented_pairs
+from whycam.audits.augmented_names import augmented_name_findings
 from whycam.audits.findings import Finding, Severity
 from whycam.audits.fingerprints import Bytes
 from whycam.audits.near import BEYOND_DOUBT, NO_PAIRS, SURELY, NearPairs, joined, near_pairs
@@ -107,6 +108,7 @@ def duplicate_findings(samples: Sequence[Sample], clusters: Clusters) -> tuple[F
         *_contradicting_near(samples, clusters),
         *_copies(samples, clusters),
         *_augmented(samples, clusters),
+        *augmented_name_findings(samples),
         *_near_duplicates(samples, clusters),
         *_too_alike(samples, clusters),
     )
