@@ -118,11 +118,11 @@ def audit_images(
     # Work is already divided among the cores; linear algebra that divides it again loses far more time than it gains.
     with threadpool_limits(limits=1, user_api="blas"), progress.bar("auditing", 4) as bar:
         points = coordinates(values, seed=seed)
-        clusters = find_clusters(
-            samples, [pixels.digests[sample.file] for sample in samples], prints, points, seed=seed
-        )
-        bar.advance()
         measured = measure(samples, lambda chosen: pixels.read(rows[chosen]))
+        bar.advance()
+        digests = [pixels.digests[sample.file] for sample in samples]
+        sizes = [facts.size_hw for facts in measured.files]
+        clusters = find_clusters(samples, digests, prints, points, sizes=sizes, seed=seed)
         bar.advance()
         shortcuts = find_shortcuts(measured, clusters.units, seed=seed)
         bar.advance()

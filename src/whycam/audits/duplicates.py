@@ -10,14 +10,18 @@ import numpy.typing as npt
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
+from whycam.audits.augmented import augmented_pairs
+from whycam.audits.augmented_names import augmented_name_findings
 from whycam.audits.findings import Finding, Severity
 from whycam.audits.fingerprints import Bytes
-from whycam.audits.near import BEYOND_DOUBT, SURELY, NearPairs, near_pairs
+from whycam.audits.near import BEYOND_DOUBT, NO_PAIRS, SURELY, NearPairs, joined, near_pairs
 from whycam.data.words import counted
 from whycam.types import Floats, Sample
 
 _Ints = npt.NDArray[np.intp]
 
+_MOSTLY = 0.5
+"""A set of which so many images are augmented copies is misjudged by whoever splits it."""
 _LARGEST_SHARE = 0.25
 _LARGEST = 20
 """A cluster of near duplicates with more images than this and than a quarter of all is no cluster: all look alike."""
@@ -29,21 +33,30 @@ class Clusters:
 
     units: tuple[str, ...]
     """For each image the name of its unit, which must never cross a split: images that a given group, copies or near
-    duplicates link, directly or over others. It is the name of the unit's first image."""
+    duplicates or augmented copies link, directly or over others. It is the name of the unit's first image."""
     copies: _Ints
     """(N,) equal numbers for files of the same content."""
     near: _Ints
-    """(N,) equal numbers for copies and near duplicates, linked directly or over others; given groups do not count."""
+    """(N,) equal numbers for copies, near duplicates and augmented copies, linked directly or over others; given
+    groups do not count."""
     pairs: NearPairs
     """The near duplicates that link, the nearest first; of identical files only the first is named."""
+    augmented: NearPairs = NO_PAIRS
+    """Augmented copies that link, the nearest first; their distances are 1 - the agreement of their textures."""
     n_too_alike: int = 0
     """Images that were not linked, because a quarter of all images or more would have become one cluster."""
 
 
 def find_clusters(
-    samples: Sequence[Sample], digests: Sequence[str], fingerprints: Bytes, rows: Floats, *, seed: int = 0
+    samples: Sequence[Sample],
+    digests: Sequence[str],
+    fingerprints: Bytes,
+    rows: Floats,
+    *,
+    sizes: Sequence[tuple[int, int]] | None = None,
+    seed: int = 0,
 ) -> Clusters:
-    """Which images belong together: by their group, as identical files, or as near duplicates (see `near_pairs`).
+    """Which images belong together: by group, as identical files, near duplicates (`near_pairs`) or augmented copies.
 
     Where links would chain more than 20 images, and more than a quarter of all, into one cluster of near duplicates,
     only those links in it count that chance could hardly make anywhere; if it is still that large, none does.
@@ -53,6 +66,7 @@ def find_clusters(
         digests: of each file's content.
         fingerprints: (N, 4160), as `fingerprints_of` has them.
         rows: (N, K) coordinates of features, as `cheap_head.coordinates` has them.
+        sizes: N heights and widths as stored, for `augmented_pairs`; without them, images are taken for squares.
         seed: of the rows from which is learned what images have in common.
 
     Raises:
@@ -64,11 +78,17 @@ def find_clusters(
     first_of = {digest: row for row, digest in reversed(list(enumerate(digests)))}
     firsts = np.array(sorted(first_of.values()), dtype=np.intp)
     found = near_pairs(fingerprints[firsts], rows[firsts], seed=seed)
-    kept, n_too_alike = _without_chains(found, len(firsts))
-    pairs = NearPairs(firsts[kept.rows], kept.distances, kept.by_chance)
+    stored = np.ones((n, 2)) if sizes is None else np.array(sizes, dtype=np.float64).reshape(n, 2)
+    augmented = augmented_pairs(fingerprints[firsts], rows[firsts], stored[firsts], seed=seed)
+    augmented = augmented.kept(~np.isin(_keys(augmented, n), _keys(found, n)))
+    kept, n_too_alike = _without_chains(joined(found, augmented), len(firsts))
+    known = np.isin(_keys(kept, n), _keys(found, n))
+    pairs, copies = (
+        NearPairs(firsts[part.rows], part.distances, part.by_chance) for part in (kept.kept(known), kept.kept(~known))
+    )
     copy_links = [(row, first_of[digest]) for row, digest in enumerate(digests)]
     group_links = _links([sample.group for sample in samples])
-    near_links = [*copy_links, *map(tuple, pairs.rows.tolist())]
+    near_links = [*copy_links, *map(tuple, pairs.rows.tolist()), *map(tuple, copies.rows.tolist())]
     together = _components([*near_links, *group_links], n)
     leaders = np.unique(together, return_index=True)[1]
     return Clusters(
@@ -76,6 +96,7 @@ def find_clusters(
         copies=_components(copy_links, n),
         near=_components(near_links, n),
         pairs=pairs,
+        augmented=copies,
         n_too_alike=n_too_alike,
     )
 
@@ -86,6 +107,8 @@ def duplicate_findings(samples: Sequence[Sample], clusters: Clusters) -> tuple[F
         *_contradicting_copies(samples, clusters),
         *_contradicting_near(samples, clusters),
         *_copies(samples, clusters),
+        *_augmented(samples, clusters),
+        *augmented_name_findings(samples),
         *_near_duplicates(samples, clusters),
         *_too_alike(samples, clusters),
     )
@@ -96,6 +119,12 @@ def members(numbers: _Ints) -> list[_Ints]:
     order = np.argsort(numbers, kind="stable")
     parts = np.split(order, np.flatnonzero(np.diff(numbers[order])) + 1)
     return sorted((part for part in parts if len(part) > 1), key=lambda part: int(part[0]))
+
+
+def _keys(pairs: NearPairs, n: int) -> _Ints:
+    """(P,) a number for each pair, the same in any set of pairs."""
+    keys: _Ints = pairs.rows[:, 0] * n + pairs.rows[:, 1]
+    return keys
 
 
 def _components(links: Iterable[tuple[int, ...]], n: int) -> _Ints:
@@ -201,6 +230,23 @@ def _near_duplicates(samples: Sequence[Sample], clusters: Clusters) -> list[Find
             f"{f', and {len(torn) - 1:,} more' if len(torn) > 1 else ''}): these may be one."
         )
     return [Finding("near-duplicates", "note", sentence, _two_by_two(samples, rows.tolist()), len(touched))]
+
+
+def _augmented(samples: Sequence[Sample], clusters: Clusters) -> list[Finding]:
+    rows = clusters.augmented.rows
+    if not len(rows):
+        return []
+    numbers = np.unique(clusters.near[rows])
+    touched = int(np.isin(clusters.near, numbers).sum())
+    first, second = (samples[row].file for row in rows[0])
+    sentence = (
+        f"{touched:,} of {len(samples):,} images show the same as others, turned, mirrored, moved, zoomed or lit "
+        f"differently ({second} and {first}, for example), in {counted(len(numbers), 'source')}: copies made by "
+        "augmentation, or shots of one thing. A split that WhyCAM draws keeps each source whole, any other leaks: use "
+        "`--split safe`, and augment after splitting, training images only."
+    )
+    severity: Severity = "warning" if touched >= _MOSTLY * len(samples) else "note"
+    return [Finding("augmented-copies", severity, sentence, _two_by_two(samples, rows.tolist()), touched)]
 
 
 def _two_by_two(samples: Sequence[Sample], pairs: Iterable[Sequence[int]]) -> tuple[str, ...]:

@@ -37,7 +37,7 @@ def leak_findings(
 
     An image counts once: as a copy, else as a near duplicate, else as a member of its group. Copies and groups are
     serious. Near duplicates are, where figures are clearly too good when those are torn apart, or where 2 % of the test
-    images or more have one in train that is as good as a copy; otherwise they are a warning.
+    images or more have an augmented copy in train, or one that is as good as a copy; otherwise they are a warning.
 
     Args:
         samples: N images.
@@ -62,8 +62,9 @@ def _split_findings(samples: Sequence[Sample], clusters: Clusters, optimism: Opt
     groups = np.array([numbers.get(s.group or "", -1 - row) if s.group else -1 - row for row, s in enumerate(samples)])
     grouped = test & _shared(groups, test) & ~copied & ~near
     n_test = int(test.sum())
-    torn = test[clusters.pairs.rows].sum(axis=1) == 1
-    crossing = clusters.pairs.rows[torn & (clusters.pairs.distances <= _AS_GOOD_AS_COPIES)]
+    as_good = (clusters.pairs.rows[clusters.pairs.distances <= _AS_GOOD_AS_COPIES], clusters.augmented.rows)
+    torn = np.concatenate(as_good)
+    crossing = torn[test[torn].sum(axis=1) == 1]
     n_sure = int((near & np.isin(np.arange(len(samples)), crossing)).sum())
     flattered = n_sure >= _SERIOUS_SHARE * n_test or (optimism is not None and optimism.misleads)
     return (

@@ -65,6 +65,18 @@ class NearPairs:
         return NearPairs(self.rows[chosen], self.distances[chosen], self.by_chance[chosen])
 
 
+NO_PAIRS = NearPairs(np.zeros((0, 2), dtype=np.intp), np.zeros(0), np.zeros(0))
+
+
+def joined(*parts: NearPairs) -> NearPairs:
+    """The pairs of all parts, in their order."""
+    return NearPairs(
+        np.concatenate([part.rows for part in parts]),
+        np.concatenate([part.distances for part in parts]),
+        np.concatenate([part.by_chance for part in parts]),
+    )
+
+
 def near_pairs(fingerprints: Bytes, rows: Floats, *, seed: int = 0) -> NearPairs:
     """Near duplicates among different files.
 
@@ -81,7 +93,7 @@ def near_pairs(fingerprints: Bytes, rows: Floats, *, seed: int = 0) -> NearPairs
         seed: of the rows from which what is usual is learned.
     """
     if len(fingerprints) < 2:
-        return NearPairs(np.zeros((0, 2), dtype=np.intp), np.zeros(0), np.zeros(0))
+        return NO_PAIRS
     thumbnails = thumbnails_of(fingerprints)
     small = plain(thumbnails)
     space = Residuals(small, seed=seed)
@@ -104,9 +116,9 @@ def near_pairs(fingerprints: Bytes, rows: Floats, *, seed: int = 0) -> NearPairs
 
     candidates = _crop_candidates(residuals, space.of(_middles(thumbnails)), around.distances)
     found += in_order(laid, (candidates[start : start + _PAIRS] for start in range(0, len(candidates), _PAIRS)))
-    ends = np.sort(np.concatenate([near.rows for near in found]), axis=1)
-    distances = np.concatenate([near.distances for near in found])
-    every = NearPairs(ends, distances, np.concatenate([near.by_chance for near in found]))
+    every = joined(*found)
+    ends, distances = np.sort(every.rows, axis=1), every.distances
+    every = NearPairs(ends, distances, every.by_chance)
     if len(small) < _FEW:
         every = every.kept((distances <= SURELY) | _hashes_agree(every, fingerprints))
         ends, distances = every.rows, every.distances
