@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from whycam.auditing import AuditedData, audit_images
+from whycam.audits.audit import SCHEMA
 from whycam.errors import RunError
 from whycam.networks.backbone import Backbone
 from whycam.progress import Progress
