@@ -379,8 +379,8 @@ def test_the_documentation_states_the_levels_that_are_used() -> None:
     text = DOCS.read_text("utf-8")
     _, _, table = text.partition("| cues | AUROC from | grade |\n|---|---|---|\n")
     rows = [[cell.strip() for cell in line.strip("|").split("|")][1:] for line in table.split("\n\n")[0].splitlines()]
-    assert rows == [[f"{LEVELS[kind]:g}".lstrip("0"), SEVERITIES[kind]] for kind in LEVELS]
-    assert f"the lower end of its interval reaches {f'{LOW_LEVEL:g}'.lstrip('0')}" in text
+    assert rows == [[f"{LEVELS[kind]:g}", SEVERITIES[kind]] for kind in LEVELS]
+    assert f"the lower end of its interval reaches {LOW_LEVEL:g}" in text
 
 
 @pytest.fixture(scope="module")

@@ -135,9 +135,11 @@ def _axis(figures: Sequence[Estimate], *, at_most: float) -> Axis:
 
 def _cue(cue: CueResult, axis: Axis) -> ShownCue:
     rival = "places inside" if cue.kind == "place" else "most of the pixels"
+    beside = [f"{name}: {number(area)}" for name, area in (("within groups", cue.within), (rival, cue.beside))
+              if area is not None]  # fmt: skip
     return ShownCue(
         dot=axis.dot(cue.cue, cue.auroc),
         severity=cue.severity or "",
         symbol=SYMBOLS[cue.severity] if cue.severity else "",
-        beside="" if cue.beside is None else f"{rival}: {number(cue.beside)}",
+        beside=", ".join(beside),
     )
