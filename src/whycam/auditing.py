@@ -18,6 +18,7 @@ from whycam.audits.cues import measure
 from whycam.audits.duplicates import duplicate_findings, find_clusters
 from whycam.audits.findings import Finding, Severity
 from whycam.audits.fingerprints import fingerprints_of
+from whycam.audits.label_groups import group_findings, group_labels
 from whycam.audits.labels import check_labels, label_findings
 from whycam.audits.leaks import leak_findings
 from whycam.audits.optimism import measure_optimism
@@ -128,6 +129,7 @@ def audit_images(
         bar.advance()
         logits = out_of_fold_logits(points, anomalous, clusters.units, seed=seed)
         labels = check_labels(logits, anomalous, clusters.units)
+        label_groups = group_labels(points, logits, anomalous, clusters.units)
         split = [sample.split for sample in samples]
         optimism = measure_optimism(points, anomalous, clusters.units, whole=logits, split=split, seed=seed)
         leaks = leak_findings(samples, clusters, points, optimism=optimism, seed=seed)
@@ -136,6 +138,7 @@ def audit_images(
         *leaks,
         *duplicate_findings(samples, clusters),
         *shortcuts.findings,
+        *(group_findings(samples, label_groups) if label_groups is not None else ()),
         *(label_findings(samples, labels) if labels is not None else ()),
         *find_quality(measured, clusters.units),
         *_left_out(len(samples), len(dataset.samples)),

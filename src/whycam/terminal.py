@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import textwrap
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,12 +12,14 @@ from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
+    ProgressColumn,
+    Task,
     TaskID,
     TextColumn,
     TimeRemainingColumn,
 )
 from rich.progress import Progress as RichProgress
-from rich.table import Table
+from rich.text import Text
 
 from whycam.audits.audit import Audit
 from whycam.card import DataCard, TrainingCard
@@ -41,8 +44,27 @@ from whycam.types import Evaluation, Metrics
 if TYPE_CHECKING:
     from whycam.workflow.runs import Run
 
-_WIDEST = 110
-"""No table of figures is wider, in letters."""
+_Rows = Sequence[tuple[str, Callable[[Metrics], tuple[str, str]]]]
+"""Titles, and the figure and the constant's of a set."""
+_LABEL = 10
+"""Letters before the text of a line that begins with a word such as `Data`."""
+_BAR, _TIME = 12, 8
+"""Widths of a bar and of the time that is left."""
+_TOGETHER = "\N{NO-BREAK SPACE}"
+_GAP = 1
+"""Letters between the columns of a table."""
+
+
+class _Note(ProgressColumn):
+    """The note of a bar where there is room for all of it."""
+
+    def __init__(self, room: int) -> None:
+        super().__init__()
+        self._room = room
+
+    def render(self, task: Task) -> Text:
+        note = str(task.fields["note"])
+        return Text(note if len(note) <= self._room else "")
 
 
 class _RichBar:
@@ -64,14 +86,7 @@ class TerminalProgress:
     @contextmanager
     def bar(self, what: str, total: int) -> Iterator[Bar]:
         """A bar for `total` steps of `what`."""
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=12),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            TextColumn("left"),
-            TextColumn("{task.fields[note]}"),
-        )
+        what, columns = bar_columns(what, total, self._console.width)
         with RichProgress(*columns, console=self._console) as progress:
             yield _RichBar(progress, progress.add_task(what, total=total, note=""))
 
@@ -87,8 +102,11 @@ class Terminal:
         self._console = Console(quiet=quiet, highlight=False, soft_wrap=True, emoji=False)
 
     def say(self, text: str = "") -> None:
-        """One line as it is: no markup, no wrapping."""
-        self._console.print(printable(text), markup=False)
+        """One line: no markup; where the terminal is too narrow, broken between words, so that no number is cut."""
+        text = printable(text)
+        if self._console.is_terminal:
+            text = wrapped(text, self._console.width)
+        self._console.print(text, markup=False)
 
     def run(self, run: Run) -> None:
         """Everything about a training or an evaluation."""
@@ -139,16 +157,10 @@ class Terminal:
         sets = [("test", evaluation.test)]
         if evaluation.train is not None:
             sets.insert(0, ("train", evaluation.train))
-        table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-        table.add_column("", no_wrap=True)
-        for name, metrics in sets:
-            table.add_column(f"{name}, n = {metrics.n}", no_wrap=True)
-            table.add_column("constant", no_wrap=True)
         probabilities = evaluation.test.brier.value is not None
-        for title, row in _rows(probabilities=probabilities):
-            table.add_row(title, *(cell for _, metrics in sets for cell in row(metrics)))
-        # A figure cut off is worse than a line that the terminal breaks.
-        self._console.print(table, width=max(self._console.width, _WIDEST), crop=False)
+        rows = _rows(probabilities=probabilities)
+        for line in table(sets, rows, self._console.width):
+            self._console.print(line, markup=False)
         errors = "MAE is the mean absolute error" + (", Brier the mean squared error" if probabilities else "")
         self.say(f"In brackets 95 % intervals; {errors}; `constant` is the best constant's figure.")
         self.say()
@@ -160,7 +172,61 @@ class Terminal:
         self.say(f"Threshold {number(evaluation.threshold.value)} ({evaluation.threshold.rule}).")
 
 
-def _rows(*, probabilities: bool) -> tuple[tuple[str, Callable[[Metrics], tuple[str, str]]], ...]:
+def bar_columns(what: str, total: int, width: int) -> tuple[str, tuple[ProgressColumn, ...]]:
+    """As much of `what`, and the columns of its bar, as go into `width` letters; numbers are whole or not there."""
+    room = width - 2 * len(str(total)) - 2
+    words = what.split(" ")
+    while words and len(" ".join(words)) + 1 > room:
+        words.pop()
+    what = " ".join(words)
+    columns: list[ProgressColumn] = [TextColumn("{task.description}")] if words else []
+    room -= len(what) + 1 if words else 0
+    count = MofNCompleteColumn()
+    if room >= _BAR + _TIME + len(" left") + 4:
+        columns += [BarColumn(bar_width=_BAR), count, TimeRemainingColumn(), TextColumn("left")]
+        columns.append(_Note(room - _BAR - _TIME - len(" left") - 4))
+    else:
+        columns.append(count)
+    return what, tuple(columns)
+
+
+def wrapped(text: str, width: int) -> str:
+    """The text broken between words, further lines below the text of a labelled first one; words are never cut."""
+    labelled = text[_LABEL - 2 : _LABEL] == "  " and width >= 4 * _LABEL
+    if len(text) <= width:
+        return text
+    lines = textwrap.wrap(
+        text.replace(" %", f"{_TOGETHER}%"),
+        max(width, 1),
+        break_long_words=False,
+        break_on_hyphens=False,
+        subsequent_indent=" " * _LABEL if labelled else "",
+    )
+    return "\n".join(lines).replace(_TOGETHER, " ")
+
+
+def table(sets: Sequence[tuple[str, Metrics]], rows: _Rows, width: int) -> list[str]:
+    """The figures of each set beside the best constant's: side by side, else one below the other, else line by line."""
+    cells = [["", *(head for name, metrics in sets for head in (f"{name}, n = {metrics.n}", "constant"))]]
+    cells += [[title, *(cell for _, metrics in sets for cell in row(metrics))] for title, row in rows]
+    lines = _aligned(cells)
+    if max(map(len, lines)) <= width:
+        return lines
+    if len(sets) > 1:
+        return [line for one in sets for line in (*table([one], rows, width), "")][:-1]
+    lines = [cells[0][1]]
+    for title, figure, constant in cells[1:]:
+        lines.append(f"{title} {figure}" + (f"; constant {constant}" if constant else ""))
+    return [part for line in lines for part in wrapped(line, width).splitlines()]
+
+
+def _aligned(cells: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    gap = " " * _GAP
+    return [gap.join(f"{cell:<{size}}" for cell, size in zip(row, widths, strict=True)).rstrip() for row in cells]
+
+
+def _rows(*, probabilities: bool) -> _Rows:
     brier = ("Brier", lambda m: (estimate(m.brier), number(m.constant.brier)))
     return (
         ("MAE", lambda m: (estimate(m.mae), number(m.constant.mae))),

@@ -146,7 +146,7 @@ def test_few_of_a_class_and_what_follows(tmp_path: Path, n_anomalous: int, sever
     (finding, *_) = [f for f in quality(samples_of(tmp_path, n=(40, n_anomalous))) if f.kind == "few images"]
     low = binomtest(n_anomalous, n_anomalous, alternative="greater").proportion_ci(0.95).low
     assert finding.severity == severity
-    assert f"recall of at least {low:.0%}" in finding.sentence
+    assert f"recall of at least {100 * low:.0f} %" in finding.sentence
 
 
 def test_enough_images_of_few_parts_are_few(tmp_path: Path) -> None:
@@ -155,11 +155,11 @@ def test_enough_images_of_few_parts_are_few(tmp_path: Path) -> None:
     (finding,) = quality(samples, units)
     high = binomtest(0, 12, alternative="less").proportion_ci(0.95).high
     assert finding.sentence.startswith("Only 12 normal images that are independent (40 in all): ")
-    assert f"false-alarm rate of at most {high:.0%}" in finding.sentence
+    assert f"false-alarm rate of at most {100 * high:.0f} %" in finding.sentence
 
 
 def test_imbalance_is_a_note(tmp_path: Path) -> None:
     samples = samples_of(tmp_path, n=(310, 31))
     (finding,) = quality(samples)
     assert (finding.kind, finding.severity) == ("imbalance", "note")
-    assert "to call every image normal is right 90.9% of the time" in finding.sentence
+    assert "to call every image normal is right 90.9 % of the time" in finding.sentence

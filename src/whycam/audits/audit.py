@@ -37,6 +37,10 @@ class CueResult:
     severity: Severity | None = None
     """How gravely it is said; None where it is not."""
     region: Region | None = None
+    within: float | None = None
+    """The mean AUROC within groups that hold both classes, where the cue is said because of it."""
+    in_doubt: bool = False
+    """Whether it is beyond the level of its kind, but independent images, or groups, are too few to exclude chance."""
 
     @property
     def warned(self) -> bool:
@@ -69,21 +73,6 @@ class Optimism:
         """Whether naive figures are clearly too good: the interval of the difference lies above 0, by no trifle."""
         value, low = self.difference.value, self.difference.low
         return value is not None and low is not None and low > 0 and value >= _TELLING
-
-    @property
-    def sentence(self) -> str:
-        """All of it in plain words."""
-        if self.misleads:
-            told = "images that belong together flatter every figure when a split tears them apart"
-        else:
-            told = "tearing apart what belongs together makes no clear difference here"
-        text = f"AUROC {_shown(self.naive)} naive, {_shown(self.leak_free)} leak-free (a quick head): {told}."
-        if self.test is not None and self.clean_test is not None:
-            text += (
-                f" On the given test images it is {_shown(self.test)}, and {_shown(self.clean_test)} on the "
-                f"{self.n_clean:,} of them that have nothing in train that they belong to."
-            )
-        return text
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,16 +109,3 @@ class Audit:
     def count(self, severity: Severity) -> int:
         """How many findings are as grave as that."""
         return sum(finding.severity == severity for finding in self.findings)
-
-
-def _shown(estimate: Estimate) -> str:
-    """`.997 [.993, .999]`: value and 95 % interval."""
-
-    def figure(value: float) -> str:
-        return f"{value:.3f}".removeprefix("0")
-
-    if estimate.value is None:
-        return "undefined"
-    if estimate.low is None or estimate.high is None:
-        return figure(estimate.value)
-    return f"{figure(estimate.value)} [{figure(estimate.low)}, {figure(estimate.high)}]"

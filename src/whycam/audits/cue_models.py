@@ -23,14 +23,14 @@ _INVERSE_PENALTY = 1.0
 """Of the squared weights (scikit-learn's C); columns lie in [0, 1]."""
 
 
-def folds_of(anomalous: _Bools, units: npt.NDArray[np.str_], *, seed: int) -> _Ints | None:
+def folds_of(anomalous: _Bools, units: npt.NDArray[np.str_], *, seed: int, fewest: int = N_FOLDS) -> _Ints | None:
     """(N,) the fold that each image is held out in, classes in equal shares and units whole.
 
-    None where a class is spread over fewer units than there are folds, so that nothing can be said.
+    None where a class is spread over fewer units than `fewest`, 2 to 5, so that nothing can be said; where over fewer
+    than five, there are as many folds as units.
     """
-    if min(units_of_each_class(anomalous, units)) < N_FOLDS:
-        return None
-    return deal(anomalous, units, N_FOLDS, seed=seed)
+    n_units = min(units_of_each_class(anomalous, units))
+    return None if n_units < fewest else deal(anomalous, units, min(n_units, N_FOLDS), seed=seed)
 
 
 def units_of_each_class(anomalous: _Bools, units: npt.NDArray[np.str_]) -> tuple[int, int]:

@@ -6,7 +6,7 @@ how far the object itself can move a cue.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 
@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from whycam.audits.audit import CueResult
 from whycam.audits.cue_models import (
+    N_FOLDS,
     auroc,
     auroc_interval,
     folds_of,
@@ -24,16 +25,22 @@ from whycam.audits.cue_models import (
 from whycam.audits.cues import HISTOGRAM, Cue, CueKind, Measured, cues_of
 from whycam.audits.findings import Severity
 from whycam.audits.pixel_facts import Region
+from whycam.audits.within_groups import WithinGroups, groups_of_both
 from whycam.data.parallel import in_order
 from whycam.progress import SILENT, Progress
-from whycam.types import Floats
+from whycam.types import Estimate, Floats
 
 _Bools = npt.NDArray[np.bool_]
 _Strings = npt.NDArray[np.str_]
 
+_GRAVEST_FIRST: tuple[Severity, ...] = ("serious", "warning", "note")
+
 LOW_LEVEL = 0.7
 """The lower end of a cue's interval must reach this before anything is said of it. With the intervals widened for all
 cues tried, 20 images of each class that are told apart without a mistake reach it, and chance does not."""
+
+CHANCE = 0.5
+"""Or only this, where groups hold both classes and the cue tells them apart within groups as well."""
 
 LEVELS: dict[CueKind, float] = {
     # Defects do reach borders, and corners darken with the rest: those cues come to .75 on solar cells, .6 on tiles.
@@ -75,6 +82,17 @@ SEVERITIES: dict[CueKind, Severity] = {
     "unseen": "note",
 }
 
+IN_DOUBT: dict[CueKind, Severity] = {
+    "place": "warning",
+    "recording": "warning",
+    "camera": "warning",
+    "time": "warning",
+    # Of few groups, the one class is often a little brighter or softer by chance, or by its defects.
+    "appearance": "note",
+    "unseen": "note",
+}
+"""At most, where a cue tells the classes apart within groups, and these are too few to exclude chance."""
+
 MOST_IMAGES = 6000
 """The models are fitted on so many images at most: more would not move an AUROC by a hundredth."""
 
@@ -97,12 +115,14 @@ class Trials:
     rows: npt.NDArray[np.intp]
     """(n,) rows of the images that were looked at."""
     tried: tuple[Tried, ...]
+    n_groups: int
+    """Groups that hold both classes, where cues were compared within groups as well; else 0."""
 
 
 def try_cues(measured: Measured, units: Sequence[str], *, seed: int = 0, progress: Progress = SILENT) -> Trials | None:
     """Tests every cue by itself: AUROC out of fold with its interval, and whether it is beyond the level of its kind.
 
-    None where a class is spread over too few units.
+    None where a class is spread over too few units: fewer than five, or than two where units hold both classes.
 
     Args:
         measured: N labelled images.
@@ -113,17 +133,19 @@ def try_cues(measured: Measured, units: Sequence[str], *, seed: int = 0, progres
     names, truth = np.array(units), np.array([sample.anomalous for sample in measured.samples])
     rows = _chosen(truth, names, seed)
     names, truth = names[rows], truth[rows]
-    folds = folds_of(truth, names, seed=seed)
+    both = groups_of_both(truth, names)
+    folds = folds_of(truth, names, seed=seed, fewest=2 if both else N_FOLDS)
     if folds is None:
         return None
     cues = [_part(cue, rows) for cue in cues_of(measured)]
-    trial = _Trial(truth, folds, units_of_each_class(truth, names), len(cues))
+    within = None if both is None else WithinGroups(*both, truth[both[0]], folds[both[0]], len(cues))
+    trial = _Trial(truth, folds, units_of_each_class(truth, names), len(cues), within)
     tried = []
     with progress.bar("looking for shortcuts", len(cues)) as bar, closing(in_order(trial.of, cues)) as results:
         for item in results:
             tried.append(item)
             bar.advance()
-    return Trials(rows, tuple(_seen_together(tried)))
+    return Trials(rows, tuple(_seen_together(tried)), within.n_groups if within else 0)
 
 
 def sides(region: Region | None) -> frozenset[str]:
@@ -141,32 +163,60 @@ class _Trial:
     folds: npt.NDArray[np.intp]
     n_units: tuple[int, int]
     tries: int
+    within: WithinGroups | None
 
     def of(self, cue: Cue) -> Tried:
         scores = held_out_scores(cue.numbers, cue.shares, self.truth, self.folds)
         area = auroc(scores, self.truth)
-        figure = auroc_interval(area, *self.n_units, tries=self.tries)
-        severity, beside = None, None
-        if area >= LEVELS[cue.kind] and (figure.low or 0.0) >= LOW_LEVEL:
-            severity, beside = self._severity(cue, area)
-        return Tried(cue, scores, CueResult(cue.name, cue.kind, figure, beside, severity, cue.region))
+        result = CueResult(cue.name, cue.kind, self._interval(area), region=cue.region)
+        if area >= LEVELS[cue.kind]:
+            if self._low(area) >= LOW_LEVEL:
+                severity, beside = self._severity(cue, area, self._area)
+                if cue.rivals and self._low(area, tries=1) <= (beside or 0.0):
+                    severity = None
+                return Tried(cue, scores, replace(result, beside=beside, severity=severity))
+            result = replace(result, in_doubt=True)
+        return Tried(cue, scores, result if self.within is None else self._compared_within(cue, result, self.within))
 
-    def _severity(self, cue: Cue, area: float) -> tuple[Severity | None, float | None]:
+    def _compared_within(self, cue: Cue, result: CueResult, within: WithinGroups) -> CueResult:
+        """What is said of a cue that says nothing across groups, or not surely."""
+        told = within.told(cue.numbers, cue.shares)
+        if told.area < LEVELS[cue.kind] or not told.by_images:
+            return result
+        severity, beside = self._severity(
+            cue, told.area, lambda numbers: within.told(numbers, _no_shares(numbers)).area
+        )
+        if severity is None:
+            return replace(result, beside=beside, in_doubt=False)
+        across = result.auroc.value or 0.0
+        sure = across >= LEVELS[cue.kind] and self._low(across) >= CHANCE
         if cue.rivals:
-            beside = max(self._area(rival) for rival in cue.rivals)
-            low = auroc_interval(area, *self.n_units).low or 0.0
-            return SEVERITIES[cue.kind] if _stands_out(area, beside) and low > beside else None, beside
+            sure = sure and self._low(across, tries=1) > (beside or 0.0)
+        in_doubt = not (sure or told.by_groups)
+        if in_doubt:
+            severity = max(severity, IN_DOUBT[cue.kind], key=_GRAVEST_FIRST.index)
+        return replace(result, beside=beside, severity=severity, within=told.area, in_doubt=in_doubt)
+
+    def _severity(
+        self, cue: Cue, area: float, area_of: Callable[[Floats], float]
+    ) -> tuple[Severity | None, float | None]:
+        if cue.rivals:
+            beside = max(area_of(rival) for rival in cue.rivals)
+            return SEVERITIES[cue.kind] if _stands_out(area, beside) else None, beside
         if cue.bulk is not None:
-            beside = self._area(cue.bulk)
-            alone = (
-                cue.name == HISTOGRAM and (auroc_interval(area, *self.n_units, tries=self.tries).low or 0) >= SURE_LEVEL
-            )
+            beside = area_of(cue.bulk)
+            alone = cue.name == HISTOGRAM and self._low(area) >= SURE_LEVEL
             return SEVERITIES[cue.kind] if beside >= BULK_LEVEL or alone else "note", beside
         return SEVERITIES[cue.kind], None
 
     def _area(self, numbers: Floats) -> float:
-        scores = held_out_scores(numbers, np.zeros((len(numbers), 0)), self.truth, self.folds)
-        return auroc(scores, self.truth)
+        return auroc(held_out_scores(numbers, _no_shares(numbers), self.truth, self.folds), self.truth)
+
+    def _interval(self, area: float, *, tries: int | None = None) -> Estimate:
+        return auroc_interval(area, *self.n_units, tries=tries or self.tries)
+
+    def _low(self, area: float, *, tries: int | None = None) -> float:
+        return self._interval(area, tries=tries).low or 0.0
 
 
 def _seen_together(tried: Sequence[Tried]) -> list[Tried]:
@@ -178,7 +228,7 @@ def _seen_together(tried: Sequence[Tried]) -> list[Tried]:
         if item.cue.kind == "appearance" and result.severity == "warning" and least >= EVERYWHERE_LEVEL:
             result = replace(result, severity="serious")
         if item.cue.kind == "place" and result.severity is not None and not _stands_out(_area(item), _of_most(tried)):
-            result = replace(result, severity=None)
+            result = replace(result, severity=None, in_doubt=False)
         together.append(replace(item, result=result))
     return together
 
@@ -235,3 +285,7 @@ def _part(cue: Cue, rows: npt.NDArray[np.intp]) -> Cue:
         rivals=tuple(rival[rows] for rival in cue.rivals),
         bulk=None if cue.bulk is None else cue.bulk[rows],
     )
+
+
+def _no_shares(numbers: Floats) -> Floats:
+    return np.zeros((len(numbers), 0))

@@ -10,6 +10,9 @@ from whycam.types import Estimate
 Severity = Literal["serious", "warning", "note"]
 """`serious`: figures or verdicts cannot be trusted until it is mended; `warning`: look at it; `note`: good to know."""
 
+SHORTCUT, POSSIBLE_SHORTCUT = "shortcut", "possible shortcut"
+"""Kinds of findings: a cue that surely tells the classes apart, and one that does, but in few groups."""
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:

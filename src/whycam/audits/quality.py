@@ -16,7 +16,7 @@ from whycam.audits.cue_models import units_of_each_class
 from whycam.audits.cues import Measured
 from whycam.audits.findings import Finding, Severity
 from whycam.audits.pixel_facts import QUANTILES, PixelFacts
-from whycam.data.words import counted
+from whycam.data.words import counted, share
 from whycam.types import Floats
 
 _Bools = npt.NDArray[np.bool_]
@@ -204,13 +204,13 @@ def _classes(measured: Measured, units: Sequence[str]) -> Iterator[Finding]:
             continue
         # Clopper and Pearson's one-sided bound (1934, Biometrika 26:404) where nothing was missed.
         least = (1 - _SURE) ** (1 / n_units)
-        shown = f"{figure[which]} {least if which else 1 - least:.0%}"
+        shown = f"{figure[which]} {100 * (least if which else 1 - least):.0f} %"
         alone = "" if n == n_units else f" that are independent ({n} in all)"
         yield Finding(
             "few images",
             "warning" if n_units < VERY_FEW else "note",
             f"Only {counted(n_units, f'{name} image')}{alone}: even a model that makes no mistake on any of them is "
-            f"only shown to have a {shown} (with {_SURE:.0%} confidence); add {name} images.",
+            f"only shown to have a {shown} (with {100 * _SURE:.0f} % confidence); add {name} images.",
         )
     rare = int(min(anomalous.sum(), (~anomalous).sum()))
     if 0 < rare < IMBALANCE * len(anomalous):
@@ -219,7 +219,7 @@ def _classes(measured: Measured, units: Sequence[str]) -> Iterator[Finding]:
             "imbalance",
             "note",
             f"{_some(rare, len(anomalous))} {name}: to call every image {common} is right "
-            f"{1 - rare / len(anomalous):.1%} of the time, so look at recall and precision, not at accuracy.",
+            f"{share(1 - rare / len(anomalous))} % of the time, so look at recall and precision, not at accuracy.",
         )
 
 

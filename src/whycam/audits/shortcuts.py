@@ -14,9 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from whycam.audits.audit import CueResult
+from whycam.audits.cue_models import N_FOLDS, units_of_each_class
 from whycam.audits.cue_trials import LEVELS, Tried, sides, try_cues
 from whycam.audits.cues import FILE_SIZE, HISTOGRAM, CueKind, Measured
-from whycam.audits.findings import Finding, Severity
+from whycam.audits.findings import POSSIBLE_SHORTCUT, SHORTCUT, Finding, Severity
+from whycam.data.words import counted, estimate, number
 from whycam.progress import SILENT, Progress
 
 _Bools = npt.NDArray[np.bool_]
@@ -47,10 +49,10 @@ class Shortcuts:
     """Which cues tell the classes apart."""
 
     findings: tuple[Finding, ...]
-    """At most one a kind of cue, the gravest first. `files` are two anomalous and two normal images, those most typical
-    of the plainest cue, whose place is `region`."""
+    """At most one a kind of cue, and one of those that few groups leave in doubt, the gravest first. `files` are two
+    anomalous and two normal images, those most typical of the plainest cue, whose place is `region`."""
     table: tuple[CueResult, ...]
-    """Every cue that differs between images; empty where a class has too few independent images to tell."""
+    """Every cue that differs between images; empty where a class has too few independent images, as a finding says."""
 
 
 def find_shortcuts(
@@ -66,7 +68,7 @@ def find_shortcuts(
     """
     trials = try_cues(measured, units, seed=seed, progress=progress)
     if trials is None:
-        return Shortcuts((), ())
+        return Shortcuts((_untested(measured, units),), ())
     samples = [measured.samples[row] for row in trials.rows]
     anomalous = np.array([sample.anomalous for sample in samples])
     files = [sample.file for sample in samples]
@@ -75,24 +77,45 @@ def find_shortcuts(
     if any(item.cue.kind in ("appearance", "recording") for item in told):
         told = [item for item in told if item.cue.name != FILE_SIZE]
     findings = []
+    chosen = [units[row] for row in trials.rows]
     for kind in LEVELS:
-        named = _named([item for item in told if item.cue.kind == kind])
-        if named:
-            findings.append(_finding(named, files, [units[row] for row in trials.rows], anomalous))
+        for in_doubt in (False, True):
+            mine = [item for item in told if item.cue.kind == kind and item.result.in_doubt == in_doubt]
+            named = _named(mine)
+            if named:
+                sentence = _sentence(named, anomalous, trials.n_groups)
+                findings.append(_finding(named, sentence, _examples(named[0], files, chosen, anomalous)))
     findings.sort(key=lambda finding: _ORDER.index(finding.severity))
     return Shortcuts(tuple(findings), tuple(item.result for item in trials.tried))
 
 
-def _finding(named: Sequence[Tried], files: Sequence[str], units: Sequence[str], anomalous: _Bools) -> Finding:
+def _finding(named: Sequence[Tried], sentence: str, files: tuple[str, ...]) -> Finding:
     first = named[0]
     return Finding(
-        kind="shortcut",
+        kind=POSSIBLE_SHORTCUT if first.result.in_doubt else SHORTCUT,
         severity=first.result.severity or "note",
-        sentence=_sentence(named, anomalous),
-        files=_examples(first, files, units, anomalous),
-        figure=first.result.auroc,
+        sentence=sentence,
+        files=files,
+        figure=None if first.result.in_doubt else first.result.auroc,
         region=first.cue.region,
         about=first.cue.name,
+    )
+
+
+def _untested(measured: Measured, units: Sequence[str]) -> Finding:
+    """Why no cue was tested."""
+    anomalous = np.array([sample.anomalous for sample in measured.samples])
+    n_units = units_of_each_class(anomalous, np.array(units))
+    which = int(n_units[1] < n_units[0])
+    name, n = ("normal", "anomalous")[which], int((anomalous == bool(which)).sum())
+    few = counted(n_units[which], "group")
+    of = f" come from only {few} (images that belong together are one)" if n_units[which] < n else " are too few"
+    return Finding(
+        "shortcuts not looked for",
+        "note",
+        "Whether something besides the object tells the classes apart could not be tested: the "
+        f"{counted(n, f'{name} image')}{of}, and at least {N_FOLDS} independent ones of each class are needed. "
+        f"A shortcut would not be seen: add {name} images of other parts.",
     )
 
 
@@ -130,17 +153,29 @@ def _examples(item: Tried, files: Sequence[str], units: Sequence[str], anomalous
     return tuple(examples)
 
 
-def _sentence(named: Sequence[Tried], anomalous: _Bools) -> str:
+def _sentence(named: Sequence[Tried], anomalous: _Bools, n_groups: int) -> str:
     first, others = named[0], named[1:]
     kind, figure, beside = first.cue.kind, first.result.auroc, first.result.beside
-    subject = "A grey-level histogram" if first.cue.name == HISTOGRAM else f"The {first.cue.name}"
-    text = f"{subject} alone separates the classes: AUROC {_area(first):.3f}"
-    text += f" (95 % interval {figure.low:.3f} to {figure.high:.3f})"
+    within, groups = first.result.within, f"the {n_groups:,} groups that hold both classes"
+    name = "grey-level histogram" if first.cue.name == HISTOGRAM else first.cue.name
+    if first.result.in_doubt:
+        text = (
+            f"Within {groups}, the {name} alone tells normal from anomalous images: mean AUROC {number(within or 0.0)}"
+        )
+    else:
+        subject = "A grey-level histogram" if first.cue.name == HISTOGRAM else f"The {name}"
+        text = f"{subject} alone separates the classes: AUROC {estimate(figure)}"
+        text += "" if within is None else f", and {number(within)} on average within {groups}"
     if kind == "place":
-        text += f", while comparable places inside the image reach {beside:.3f} at best"
+        text += f", while comparable places inside the image reach {number(beside or 0.0)} at best"
     text += f"{_values(first, anomalous)}."
     if others:
-        text += f" So {_verb(others)} {_listed(f'{item.cue.name} ({_area(item):.3f})' for item in others)}."
+        text += f" So {_verb(others)} {_listed(f'{item.cue.name} ({number(_area(item))})' for item in others)}."
+    if first.result.in_doubt:
+        text += (
+            " So few groups cannot show that this is more than chance, but a model can use it all the same, and test "
+            "images of these groups would not reveal it."
+        )
     advice = _SAID_OF_APPEARANCE[first.result.severity or "note"] if kind == "appearance" else _ADVICE[kind]
     return f"{text} {advice}"
 
@@ -165,7 +200,8 @@ def _typical(words: Sequence[str], rows: _Bools) -> str:
 
 
 def _area(item: Tried) -> float:
-    return item.result.auroc.value or 0.0
+    across = item.result.auroc.value or 0.0
+    return across if item.result.within is None else max(across, item.result.within)
 
 
 def _verb(others: Sequence[Tried]) -> str:

@@ -1,11 +1,11 @@
-"""The words people use for normal, anomalous, train and test, in folder names and table cells; and names as text."""
+"""The words people use for normal, anomalous, train and test, in folders and tables; names and figures as text."""
 
 from __future__ import annotations
 
 import re
 from typing import Literal
 
-from whycam.types import Split
+from whycam.types import Estimate, Split
 
 _WORDS = """
 normal: 0 normal normals nominal good goods ok okay fine healthy intact negative negatives neg pass passed clean
@@ -103,3 +103,46 @@ def is_mask_folder(word: str) -> bool:
 def counted(number: int, thing: str) -> str:
     """`1 image`, `2,624 images`."""
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def number(value: float) -> str:
+    """A number with 3 significant digits: 0.235, 12.0, 1,230, 3.40e+38."""
+    if value == 0:
+        return "0"
+    if not 1e-4 <= abs(value) < 1e6:
+        return f"{value:.2e}"
+    text = f"{value:#.3g}"
+    return f"{float(text):,.0f}" if "e" in text else text.removesuffix(".")
+
+
+def share(value: float) -> str:
+    """A share in [0, 1] as a percentage without its sign; what is not all never reads 100, what is not none never 0."""
+    for digits in range(3, 17):
+        text = f"{100 * value:#.{digits}g}".removesuffix(".")
+        if value == 1 or float(text) != 100:
+            break
+    return "100" if value == 1 else "0" if value == 0 else text
+
+
+def estimate(figure: Estimate, *, as_share: bool = False) -> str:
+    """A figure with its interval: `0.235 (0.210 to 0.261)`, as a share `79.3 % (76.2 to 82.4 %)`, or `undefined`."""
+    if figure.value is None:
+        return "undefined"
+    spread = interval(figure, as_share=as_share)
+    return value(figure, as_share=as_share) + (f" ({spread})" if spread else "")
+
+
+def value(figure: Estimate, *, as_share: bool = False) -> str:
+    """A figure without its interval, or `undefined`."""
+    if figure.value is None:
+        return "undefined"
+    return f"{share(figure.value)} %" if as_share else number(figure.value)
+
+
+def interval(figure: Estimate, *, as_share: bool = False) -> str:
+    """The interval alone, `76.2 to 82.4 %`; empty where there is none."""
+    if figure.low is None or figure.high is None:
+        return ""
+    if as_share:
+        return f"{share(figure.low)} to {share(figure.high)} %"
+    return f"{number(figure.low)} to {number(figure.high)}"

@@ -11,7 +11,7 @@ from whycam.audits.cue_trials import LEVELS, LOW_LEVEL
 from whycam.audits.cues import CueKind
 from whycam.errors import printable
 from whycam.report.audit_words import SYMBOLS
-from whycam.report.words import count, interval, value
+from whycam.report.words import count, interval, number, value
 from whycam.types import Estimate
 
 _KINDS: dict[CueKind, str] = {
@@ -135,9 +135,11 @@ def _axis(figures: Sequence[Estimate], *, at_most: float) -> Axis:
 
 def _cue(cue: CueResult, axis: Axis) -> ShownCue:
     rival = "places inside" if cue.kind == "place" else "most of the pixels"
+    beside = [f"{name}: {number(area)}" for name, area in (("within groups", cue.within), (rival, cue.beside))
+              if area is not None]  # fmt: skip
     return ShownCue(
         dot=axis.dot(cue.cue, cue.auroc),
         severity=cue.severity or "",
         symbol=SYMBOLS[cue.severity] if cue.severity else "",
-        beside="" if cue.beside is None else f"{rival}: {cue.beside:.3f}",
+        beside=", ".join(beside),
     )

@@ -7,10 +7,10 @@ import re
 
 from pydantic import TypeAdapter
 
-from whycam.audits.audit import Audit, CueResult
-from whycam.audits.findings import Severity
+from whycam.audits.audit import Audit, Optimism
+from whycam.audits.findings import POSSIBLE_SHORTCUT, SHORTCUT, Severity
 from whycam.errors import printable
-from whycam.report.words import count, estimate, images
+from whycam.report.words import count, estimate, images, number
 
 SYMBOLS: dict[Severity, str] = {"serious": "!!", "warning": "!", "note": "i"}
 """Beside the word and the colour, so that neither is needed alone. In the order of gravity."""
@@ -23,6 +23,9 @@ _HEADINGS = {
 }
 """Of kinds whose heading is not just their name."""
 
+_HIGH = 0.9
+"""From this AUROC on a cue needs a reason to be none."""
+
 _SHORTENED = 200
 """A note in the terminal is cut to about so many letters."""
 _SENTENCE_END = re.compile(r"(?<=[.!?]) (?=[A-Z])")
@@ -34,6 +37,9 @@ def verdict(audit: Audit) -> str:
     serious, warnings = audit.count("serious"), audit.count("warning")
     if serious:
         return f"{_findings(serious, 'serious ')}: read {_them(serious)} before you trust any figure."
+    if _possible_shortcut(audit):
+        few = f" ({_findings(warnings, 'warning', noun='')})" if warnings else ""
+        return f"A shortcut cannot be ruled out{few}: read what is said of it before you trust any figure."
     if warnings:
         return f"Nothing serious found, but {_findings(warnings, 'warning', noun='')}: look at {_them(warnings)}."
     return "Nothing serious found."
@@ -41,38 +47,57 @@ def verdict(audit: Audit) -> str:
 
 def looked_at(audit: Audit) -> str:
     """How many images were looked at, and for what."""
-    cues = "" if not audit.cues else f" ({count(len(audit.cues))} cues, each by itself)"
+    shortcuts = f"shortcuts ({count(len(audit.cues))} cues, each by itself), " if audit.cues else ""
     return (
         f"{images(audit.n)}, {count(audit.n_anomalous)} of them anomalous, looked at for copies and leaks, "
-        f"shortcuts{cues}, doubtful labels and bad images."
+        f"{shortcuts}doubtful labels and bad images."
     )
 
 
-def not_looked_at(audit: Audit) -> str:
-    """What the data are too few for; empty where they are not."""
-    if audit.cues:
-        return ""
-    return "Shortcuts could not be looked for: a class has too few images that are independent of each other."
-
-
-def strongest_cue(audit: Audit) -> CueResult | None:
-    """The cue with the highest AUROC, or None where none was tested."""
-    return max(audit.cues, key=lambda cue: cue.auroc.value or 0.0, default=None)
+def optimism_sentence(found: Optimism) -> str:
+    """What naive and leak-free figures are, and whether the difference counts."""
+    if found.misleads:
+        told = "images that belong together flatter every figure when a split tears them apart"
+    else:
+        told = "tearing apart what belongs together makes no clear difference here"
+    text = f"AUROC {estimate(found.naive)} naive, {estimate(found.leak_free)} leak-free (a quick head): {told}."
+    if found.test is not None and found.clean_test is not None:
+        text += (
+            f" On the given test images it is {estimate(found.test)}, and {estimate(found.clean_test)} on the "
+            f"{count(found.n_clean)} of them that have nothing in train that they belong to."
+        )
+    return text
 
 
 def cues_sentence(audit: Audit) -> str:
-    """What came of all cues, in one line; empty where none was tested."""
-    strongest = strongest_cue(audit)
-    if strongest is None:
-        return ""
-    said = sum(cue.severity is not None for cue in audit.cues)
+    """What came of all cues, in one line; empty where none was tested.
+
+    A high figure never stands beside the word none without the reason why it counts for little.
+    """
     n = len(audit.cues)
+    said = sum(cue.severity is not None for cue in audit.cues)
     if said:
         return f"{count(said)} of {count(n)} cues {'tells' if said == 1 else 'tell'} the classes apart"
-    return (
-        f"None of {count(n)} cues tells the classes apart well enough to matter; the strongest is {strongest.cue}, "
-        f"AUROC {estimate(strongest.auroc)}"
-    )
+    in_doubt = [cue for cue in audit.cues if cue.in_doubt]
+    strongest = max(in_doubt or audit.cues, key=lambda cue: cue.auroc.value or 0.0, default=None)
+    if strongest is None:
+        return ""
+    figure = f"{strongest.cue}, AUROC {estimate(strongest.auroc)}"
+    if in_doubt:
+        more = f", and {count(len(in_doubt) - 1)} more of {count(n)} cues" if len(in_doubt) > 1 else ""
+        return (
+            f"Images that do not belong together are too few to be sure, but one thing besides the object may tell the "
+            f"classes apart: {figure}{more}"
+        )
+    if (strongest.auroc.value or 0.0) < _HIGH:
+        return f"None of {count(n)} cues tells the classes apart well enough to matter; the strongest is {figure}"
+    if strongest.kind == "place" and strongest.beside is not None:
+        reason = f"which places inside the image reach as well ({number(strongest.beside)})"
+    elif strongest.kind == "time":
+        reason = "as is common where classes were photographed one after the other"
+    else:
+        reason = "no more than plain defects reach by themselves"
+    return f"No cue tells more than the objects themselves may; the strongest of {count(n)} is {figure}, {reason}"
 
 
 def heading(kind: str) -> str:
@@ -85,7 +110,7 @@ def next_step(audit: Audit) -> str:
     """What to do now, in one line."""
     if audit.count("serious"):
         return "mend what is serious, then run the audit again; until then, figures on these data prove little."
-    if audit.count("warning"):
+    if audit.count("warning") or _possible_shortcut(audit):
         return "look at the images named above; mend what is wrong, or go on and train if it is as it should be."
     return "nothing here stands in the way of training."
 
@@ -93,14 +118,12 @@ def next_step(audit: Audit) -> str:
 def lines(audit: Audit) -> tuple[str, ...]:
     """The audit for the terminal: serious findings and warnings in full, notes shortened, and what to do next."""
     told = [_line("Audit", looked_at(audit))]
-    if not_looked_at(audit):
-        told.append(_line("", not_looked_at(audit)))
     for finding in audit.findings:
         sentence = printable(finding.sentence)
         note = finding.severity == "note"
         told.append(_line(finding.severity.capitalize(), shortened(sentence) if note else sentence))
     if audit.optimism is not None:
-        told.append(_line("Optimism", audit.optimism.sentence))
+        told.append(_line("Optimism", optimism_sentence(audit.optimism)))
     if audit.cues and not any(cue.severity for cue in audit.cues):
         told.append(_line("Cues", f"{cues_sentence(audit)}."))
     told.append(_line("Verdict", verdict(audit)))
@@ -114,7 +137,7 @@ def brief_lines(audit: Audit) -> tuple[str, ...]:
     told = [_line("Audit", verdict(audit))]
     told += [_line(finding.severity.capitalize(), printable(finding.sentence)) for finding in grave]
     if audit.optimism is not None:
-        told.append(_line("Optimism", audit.optimism.sentence))
+        told.append(_line("Optimism", optimism_sentence(audit.optimism)))
     return tuple(told)
 
 
@@ -134,6 +157,11 @@ def to_json(audit: Audit) -> str:
 def from_json(text: bytes) -> Audit:
     """What `to_json` wrote; ValueError where it is something else."""
     return _AUDIT.validate_json(text)
+
+
+def _possible_shortcut(audit: Audit) -> bool:
+    warned = any(finding.kind == SHORTCUT and finding.severity != "note" for finding in audit.findings)
+    return warned or any(finding.kind == POSSIBLE_SHORTCUT for finding in audit.findings)
 
 
 def _line(name: str, text: str) -> str:

@@ -79,7 +79,6 @@ class Section:
     verdict: str
     serious: bool
     looked_at: str
-    not_looked_at: str
     next_step: str
     findings: tuple[ShownFinding, ...]
     doubted: tuple[Thumbnail, ...]
@@ -116,13 +115,12 @@ def section(audit: Audit, pictures: Mapping[str, Pixels], *, samples: Sequence[S
         verdict=audit_words.verdict(audit),
         serious=audit.count("serious") > 0,
         looked_at=audit_words.looked_at(audit),
-        not_looked_at=audit_words.not_looked_at(audit),
         next_step=audit_words.next_step(audit),
         findings=tuple(_finding(item, pictures, known, plot.axis) for item in audit.findings),
         doubted=tuple(_doubted(item, pictures) for item in audit.doubted[:MOST_DOUBTED]),
         n_doubted=len(audit.doubted),
         doubted_at_once=_DOUBTED_AT_ONCE if said_of_labels else 0,
-        optimism=audit.optimism.sentence if audit.optimism else "",
+        optimism=audit_words.optimism_sentence(audit.optimism) if audit.optimism else "",
         optimism_plot=optimism_plot(audit.optimism) if audit.optimism else None,
         cues=printable(audit_words.cues_sentence(audit)),
         cues_open=any(cue.warned for cue in audit.cues),

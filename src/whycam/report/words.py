@@ -6,9 +6,13 @@ from typing import Literal
 
 import numpy as np
 
+from whycam.data.words import estimate as estimate
+from whycam.data.words import interval as interval
+from whycam.data.words import number as number
+from whycam.data.words import share as share
+from whycam.data.words import value as value
 from whycam.types import (
     ANOMALOUS_ABOVE,
-    Estimate,
     Evaluation,
     Exhibit,
     Metrics,
@@ -20,16 +24,6 @@ from whycam.types import (
 Outcome = Literal["miss", "false-alarm", "unsure", "right", "unlabelled"]
 
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-
-
-def number(value: float) -> str:
-    """A number with 3 significant digits: 0.235, 12.0, 1,230, 3.40e+38."""
-    if value == 0:
-        return "0"
-    if not 1e-4 <= abs(value) < 1e6:
-        return f"{value:.2e}"
-    text = f"{value:#.3g}"
-    return f"{float(text):,.0f}" if "e" in text else text.removesuffix(".")
 
 
 def scale_labels(scale: float) -> tuple[str, str]:
@@ -53,39 +47,6 @@ def grade(target: float) -> str:
 def count(n: int) -> str:
     """A whole number: 50,000."""
     return f"{n:,}"
-
-
-def share(value: float) -> str:
-    """A share in [0, 1] as a percentage without its sign; what is not all never reads 100, what is not none never 0."""
-    for digits in range(3, 17):
-        text = f"{100 * value:#.{digits}g}".removesuffix(".")
-        if value == 1 or float(text) != 100:
-            break
-    return "100" if value == 1 else "0" if value == 0 else text
-
-
-def estimate(figure: Estimate, *, as_share: bool = False) -> str:
-    """A figure with its interval: `0.235 (0.210 to 0.261)`, as a share `79.3 % (76.2 to 82.4 %)`, or `undefined`."""
-    if figure.value is None:
-        return "undefined"
-    spread = interval(figure, as_share=as_share)
-    return value(figure, as_share=as_share) + (f" ({spread})" if spread else "")
-
-
-def value(figure: Estimate, *, as_share: bool = False) -> str:
-    """A figure without its interval, or `undefined`."""
-    if figure.value is None:
-        return "undefined"
-    return f"{share(figure.value)} %" if as_share else number(figure.value)
-
-
-def interval(figure: Estimate, *, as_share: bool = False) -> str:
-    """The interval alone, `76.2 to 82.4 %`; empty where there is none."""
-    if figure.low is None or figure.high is None:
-        return ""
-    if as_share:
-        return f"{share(figure.low)} to {share(figure.high)} %"
-    return f"{number(figure.low)} to {number(figure.high)}"
 
 
 def images(n: int, kind: str = "") -> str:
