@@ -11,7 +11,7 @@ import os
 # Read once, when the library is loaded; its API can stop later events only.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
-import onnxruntime  # noqa: E402
+import onnxruntime
 
 # For where another package had loaded it before.
 onnxruntime.disable_telemetry_events()
