@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 from whycam import judging, train
-from whycam.budget import Job, candidates, choose, cost, costs, parse_duration, spelled
+from whycam.budget import costs
+from whycam.budget.choice import candidates, choose
+from whycam.budget.costs import Job, cost
+from whycam.budget.durations import parse_duration, spelled
 from whycam.errors import OptionError
 from whycam.report import closeup
 from whycam.speeds import Speeds
