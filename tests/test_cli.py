@@ -101,6 +101,7 @@ def test_score_writes_a_table(parts: Path, either: Path, tmp_path: Path, whycam_
     assert "1 unreadable" in done.stdout
     assert_one_line(whycam_here("score", either, parts, "--out", out), "exists already")
     streamed = whycam_here("score", either, parts / "normal", "--out", "-")
+    assert streamed.returncode == 0
     assert streamed.stdout.splitlines()[0] == "file,score,verdict,novelty_p,novel,problem"
     assert len(streamed.stdout.splitlines()) == 25
 

@@ -11,6 +11,8 @@ from whycam.errors import DataError, RunError, printable
 from whycam.progress import Progress
 from whycam.types import Dataset
 
+_AT_ONCE = 16
+
 
 def check_present(run: Path, dataset: Dataset) -> None:
     """RunError where images that the run was made with are gone."""
@@ -59,6 +61,17 @@ def readable(
     if strict and dataset.skipped:
         raise DataError(*(f"{item.file}: {item.reason} (--strict allows no skipped file)." for item in dataset.skipped))
     return dataset, pixels
+
+
+def check_several(dataset: Dataset, pixels: PixelCache) -> None:
+    """DataError where all images are one picture, whatever the bytes of their files; looks until two differ."""
+    rows = pixels.rows(dataset.samples)
+    first = pixels.read(rows[:1])
+    if all((pixels.read(rows[at : at + _AT_ONCE]) == first).all() for at in range(1, len(rows), _AT_ONCE)):
+        raise DataError(
+            f"All {len(rows):,} images in {printable(dataset.root)} are the same picture ({dataset.samples[0].file} and "
+            "the others are equal in every pixel), so nothing can be learned: look how they were made, and take others."
+        )
 
 
 def check_apart(folder: Path, found: Dataset) -> None:

@@ -18,7 +18,7 @@ from whycam.networks.backbone import Backbone
 from whycam.progress import Progress
 from whycam.types import Dataset
 
-_FORMAT = 2
+_FORMAT = 3
 _KEPT = 20
 _NAME = "audit-"
 _DATA = TypeAdapter(AuditedData)

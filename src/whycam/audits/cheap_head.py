@@ -55,6 +55,8 @@ def coordinates(features: Floats, *, seed: int) -> Floats:
     # From the Gram matrix of the rows, of which there are fewer than features.
     variances, vectors = np.linalg.eigh((x @ x.T).astype(np.float64))
     kept = np.flatnonzero(variances > 1e-6 * max(float(variances[-1]), 1e-12))[::-1][:_DIRECTIONS]
+    if not len(kept):  # no two rows differ
+        return np.zeros((n, 1), dtype=np.float32)
     basis = (x.T @ (vectors[:, kept] / np.sqrt(variances[kept])).astype(x.dtype)).astype(x.dtype)
     found = np.empty((n, len(kept)), dtype=np.float32)
     for part in _parts(n):

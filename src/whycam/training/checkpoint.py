@@ -15,9 +15,8 @@ from torch import Tensor
 
 from whycam.atomic import write_bytes
 from whycam.errors import RunError
+from whycam.run_mark import CHECKPOINT
 from whycam.types import EpochRecord
-
-FILE_NAME = "checkpoint.safetensors"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +53,12 @@ def save_checkpoint(folder: Path, plan: Plan, history: tuple[EpochRecord, ...], 
     """Write `folder`/checkpoint.safetensors in one step."""
     meta = _META.dump_json((plan, history)).decode()
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_bytes(folder / FILE_NAME, save(contiguous, metadata={"whycam": meta}))
+    write_bytes(folder / CHECKPOINT, save(contiguous, metadata={"whycam": meta}))
 
 
 def load_checkpoint(folder: Path) -> Checkpoint | None:
     """The checkpoint in `folder`, or None where there is none; RunError where it is damaged."""
-    path = folder / FILE_NAME
+    path = folder / CHECKPOINT
     if not path.exists():
         return None
     try:

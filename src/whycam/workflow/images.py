@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from whycam.data.samples import open_unlabelled
 from whycam.errors import RunError
 from whycam.explain.methods import method_named
-from whycam.inspection import Inspection
+from whycam.networks.device import check_device
 from whycam.progress import SILENT, Progress
-from whycam.streaming import explain_images, folder_names, score_images
+from whycam.run_mark import check_finished
 from whycam.types import Scored, Skipped
-from whycam.workflow.runs import load
+
+if TYPE_CHECKING:
+    from whycam.inspection import Inspection
 
 
 def explain(
@@ -42,12 +45,18 @@ def explain(
             method's colour scale is to be set by.
     """
     how_shown = None if method is None else method_named(method)
-    detector = load(run, device=device)
+    check_device(device)
+    check_finished(Path(run))
     found = open_unlabelled(images)
+    # These import torch, which takes seconds: most mistakes have been told by now.
+    from whycam.streaming import explain_images, folder_names
+    from whycam.workflow.runs import load
+
     folders = [Path(out) / name for name in folder_names(found.samples)]
     taken = [folder for folder in folders if folder.exists()]
     if taken:
         raise RunError(f"{taken[0]} exists already: name another folder with --out.")
+    detector = load(run, device=device)
     if how_shown is not None and how_shown != detector.card.heatmap.method:
         # What judges runs imports scikit-learn and matplotlib, which nothing else here needs.
         from whycam.judging import show_by
@@ -74,4 +83,11 @@ def score(
     Raises:
         DataError: a path does not exist, or holds no image (at once); with `strict`, a file that cannot be read.
     """
-    return score_images(load(run, device=device), open_unlabelled(data), strict=strict, progress=progress)
+    check_device(device)
+    check_finished(Path(run))
+    found = open_unlabelled(data)
+    # These import torch, which takes seconds: most mistakes have been told by now.
+    from whycam.streaming import score_images
+    from whycam.workflow.runs import load
+
+    return score_images(load(run, device=device), found, strict=strict, progress=progress)
