@@ -6,10 +6,8 @@ import csv
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +18,7 @@ from filelock import FileLock
 from PIL import Image
 
 import whycam
-from tests.conftest import Command, draw_part, make_parts, take_interrupts
+from tests.conftest import Command, draw_part, make_parts
 from whycam import judging, run_folder, workflow
 from whycam.errors import DataError, OptionError, RunError
 
@@ -308,25 +306,3 @@ def test_progress_always_shows_the_loss(parts: Path, tmp_path: Path) -> None:
     trained = [note for note in progress.notes if note.startswith("epoch")]
     assert len(trained) == 2 * 4
     assert all("loss 0." in note for note in trained)
-
-
-def test_an_interrupt_before_the_first_epoch_says_so(parts: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "whycam.cli", "train", str(parts), "--out", str(tmp_path / "run")]
-    # Without features on disk, it takes a while until the first epoch.
-    process = subprocess.Popen(
-        command,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"WHYCAM_CACHE_DIR": str(tmp_path / "cache")},
-        preexec_fn=take_interrupts,
-    )
-    while not (tmp_path / "run" / "samples.csv").exists():
-        assert process.poll() is None
-        time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    _, text = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "whycam: stopped." in text
-    assert "--resume" in text
-    assert "Traceback" not in text

@@ -69,8 +69,8 @@ def check_several(dataset: Dataset, pixels: PixelCache) -> None:
     first = pixels.read(rows[:1])
     if all((pixels.read(rows[at : at + _AT_ONCE]) == first).all() for at in range(1, len(rows), _AT_ONCE)):
         raise DataError(
-            f"All {len(rows):,} images in {printable(dataset.root)} are the same picture ({dataset.samples[0].file} and "
-            "the others are equal in every pixel), so nothing can be learned: look how they were made, and take others."
+            f"All {len(rows):,} images in {printable(dataset.root)} are the same picture (equal in every pixel, as "
+            f"{dataset.samples[0].file}), so nothing can be learned: look how they were made, and take others."
         )
 
 
