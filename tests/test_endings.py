@@ -41,7 +41,7 @@ def interrupted(data: Path, out: Path, cache: Path, *, once: Path) -> subprocess
 
 def test_an_early_interrupt_does_not_promise_that_anything_is_kept(parts: Path, tmp_path: Path) -> None:
     done = interrupted(parts, tmp_path / "run", tmp_path / "cache", once=tmp_path / "cache")
-    assert done.returncode == 130
+    assert done.returncode in (130, -signal.SIGINT)  # a shell makes 130 of both
     assert done.stderr == "whycam: stopped.\n"
     assert json.loads(done.stdout) == {"error": "stopped."}
     assert not (tmp_path / "run").exists()
@@ -51,7 +51,7 @@ def test_a_late_interrupt_says_how_to_go_on(tmp_path: Path) -> None:
     data, run = make_parts(tmp_path / "data", n_normal=12, n_anomalous=8), tmp_path / "run"
     # Without features on disk, it takes a while from the empty checkpoint to the end.
     done = interrupted(data, run, tmp_path / "cache", once=run / CHECKPOINT)
-    assert done.returncode == 130
+    assert done.returncode in (130, -signal.SIGINT)  # a shell makes 130 of both
     (line,) = done.stderr.splitlines()
     assert line == "whycam: stopped. What is finished is kept: the same command with --resume goes on from there."
     assert json.loads(done.stdout) == {"error": line.removeprefix("whycam: ")}
@@ -90,7 +90,7 @@ def test_only_what_can_be_resumed_is_said_to_be(
 
     monkeypatch.setattr(training, "train", stop)
     done = whycam_here("train", parts, "--out", tmp_path, *options)
-    assert done.returncode == 130
+    assert done.returncode in (130, -signal.SIGINT)  # a shell makes 130 of both
     (line,) = done.stderr.splitlines()
     assert line.startswith("whycam: stopped.")
     assert advice in line and ("--resume" in line) == bool(advice)
