@@ -99,6 +99,12 @@ def test_score_writes_a_table(parts: Path, either: Path, tmp_path: Path, whycam_
     assert len(rows) == 25
     assert [row["problem"] for row in rows if not row["score"]] == ["the file is empty"]
     assert "1 unreadable" in done.stdout
+    again = whycam_here("score", either, parts / "normal", tmp_path / "new", "--out", tmp_path / "again.csv", "--json")
+    counts = json.loads(again.stdout)
+    assert counts["images"] == 25 == sum(counts[name] for name in ("normal", "anomalous", "unsure", "unreadable"))
+    assert counts["unreadable"] == 1
+    # Without novelty it is not said that nothing is novel.
+    assert (counts["of_these_novel"] is None) == all(row["novel"] == "" for row in rows)
     assert_one_line(whycam_here("score", either, parts, "--out", out), "exists already")
     streamed = whycam_here("score", either, parts / "normal", "--out", "-")
     assert streamed.returncode == 0

@@ -162,7 +162,7 @@ def test_an_inspection_adds_up_for_paths_and_arrays_alike(parts: Path, either: P
         assert result.heatmap.shape == result.evidence.shape == ((77, 77) if classic else (38, 38))
         np.testing.assert_array_equal(result.heatmap, from_path.heatmap)
         assert result.exhibit.heatmap.shape == (64, 64)
-        assert all(segment.mask.shape == (64, 64) for segment in result.segments)
+        assert result.segments and all(segment.mask.shape == (64, 64) for segment in result.segments)
     rgb = np.repeat(decode(path), 3, axis=2)
     assert detector.inspect(rgb).score == pytest.approx(from_path.score, abs=1e-5)
 

@@ -6,15 +6,14 @@ model as on the recipes' heads, and a linear model can be cross-validated severa
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from whycam.audits.folds import deal
+from whycam.data.hushed import HUSHED_SOLVERS
 from whycam.data.parallel import in_order
 from whycam.types import Floats
 
@@ -80,9 +79,8 @@ def trained_logits(rows: Floats, anomalous: Bools, *, train: Bools, judged: Bool
         judged: (N,) which rows to judge.
     """
     model = LogisticRegression(C=_INVERSE_PENALTY, class_weight="balanced", solver="newton-cholesky", max_iter=300)
-    with warnings.catch_warnings():
-        # Where the last step finds nothing to gain, Newton's method hands over to a slower one, and says so.
-        warnings.simplefilter("ignore", ConvergenceWarning)
+    # Where the last step finds nothing to gain, Newton's method hands over to a slower one, and says so.
+    with HUSHED_SOLVERS:
         model.fit(rows[train].astype(np.float64), anomalous[train])
     logits: Floats = model.decision_function(rows[judged])
     return logits
