@@ -29,6 +29,13 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The default recipe on images of 96 x 96 pixels in one view."""
+    recipe = replace(recipes.DEFAULT, size_hw=(96, 96), views=1, symmetry="none")
+    monkeypatch.setitem(recipes.RECIPES, "default", recipe)
+
+
 @pytest.fixture(scope="module")
 def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Forty parts with a given split; five test images are copies of training images, one of them under both names."""
@@ -72,14 +79,15 @@ def test_strict_is_a_gate(copied: Path, parts: Path, whycam_here: Command) -> No
     assert whycam_here("audit", parts, "--strict").returncode == 0
 
 
+@pytest.mark.usefixtures("small")
 def test_a_safe_split_keeps_copies_on_one_side(copied: Path, tmp_path: Path) -> None:
-    run = train(copied, out=tmp_path / "safe", split="safe", symmetry="none", device="cpu")
+    run = train(copied, out=tmp_path / "safe", split="safe", epochs=5, device="cpu")
     sides: dict[str, set[str]] = {}
     for row in rows(tmp_path / "safe" / "samples.csv"):
         sides.setdefault(row["sha256"], set()).add(row["split"])
     assert len(sides) == 40 and all(len(side) == 1 for side in sides.values())
     assert run.audit is not None and not run.audit.count("serious")
-    leaky = train(copied, out=tmp_path / "given", split="given", symmetry="none", device="cpu")
+    leaky = train(copied, out=tmp_path / "given", split="given", epochs=5, device="cpu")
     assert leaky.audit is not None and leaky.audit.count("serious")
     assert "5 of 17 test images" in (tmp_path / "given" / "report.html").read_text("utf-8")
     assert json.loads((tmp_path / "given" / "audit.json").read_text())["findings"]
@@ -163,6 +171,7 @@ def test_classic_keeps_images_out_for_its_threshold(parts: Path, trained: Path, 
         evaluate(trained, threshold="f1")
 
 
+@pytest.mark.usefixtures("small")
 def test_strange_images_are_flagged(tmp_path: Path, whycam_here: Command) -> None:
     data = make_parts(tmp_path / "parts", n_normal=150, n_anomalous=150, seed=5)
     run = train(data, out=tmp_path / "run", epochs=2, symmetry="none", device="cpu")
@@ -217,7 +226,7 @@ def test_measured_heatmaps_are_in_the_report(
 ) -> None:
     monkeypatch.setitem(recipes.RECIPES, "default", replace(recipes.DEFAULT, size_hw=(96, 96), views=2))
     run = tmp_path / "run"
-    train(parts, out=run, symmetry="none", device="cpu")
+    train(parts, out=run, symmetry="none", epochs=5, device="cpu")
     written, measured = measure(run, n_images=2)
     assert written.folder == run and measured.randomisation is not None
     assert json.loads((run / "explained.json").read_text())["method"] == "Grad-CAM"

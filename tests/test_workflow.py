@@ -48,7 +48,7 @@ def test_a_run_folder_holds_what_is_promised(trained: Path) -> None:
 
 def test_the_default_recipe_says_what_it_is_and_what_it_chose(trained_default: Path) -> None:
     card = json.loads((trained_default / "card.json").read_text())
-    assert (card["schema"], card["training"]["recipe"], card["model"]["score"]) == (4, "default", "probability")
+    assert (card["schema"], card["training"]["recipe"], card["model"]["score"]) == (5, "default", "probability")
     assert card["model"]["pooled"]["backbone"] == "efficientnet-lite0"
     assert len(card["training"]["choices"]) >= 3
     page = (trained_default / "report.html").read_text("utf-8")
@@ -102,12 +102,14 @@ def test_predictions_agree_with_samples_and_metrics(either: Path) -> None:
         assert tn + fp + fn + tp == metrics[split]["n"] == len(mine)
 
 
+@pytest.mark.usefixtures("no_report")
 def test_training_again_gives_the_same_bits(parts: Path, trained: Path, tmp_path: Path) -> None:
     whycam.train(parts, out=tmp_path / "again", recipe="classic", epochs=2, device="cpu")
     for name in ("model.safetensors", "samples.csv", "predictions.csv", "metrics.json"):
         assert (tmp_path / "again" / name).read_bytes() == (trained / name).read_bytes()
 
 
+@pytest.mark.usefixtures("no_report")
 def test_the_default_recipe_again_gives_the_same_bits_from_the_features_on_disk(
     parts: Path, trained_default: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -49,10 +49,12 @@ def run(folder: Path, data: tuple[Dataset, PixelCache], recipe=RECIPE, *, resume
 
 
 @pytest.fixture(scope="module")
-def fitted(data: tuple[Dataset, PixelCache], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Fitted]:
+def fitted(
+    shared: Path, data: tuple[Dataset, PixelCache], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Fitted]:
     folder = tmp_path_factory.mktemp("runs") / "finetuned"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("WHYCAM_CACHE_DIR", str(tmp_path_factory.getbasetemp() / "cache"))
+        patch.setenv("WHYCAM_CACHE_DIR", str(shared / "cache"))
         return folder, run(folder, data)
 
 

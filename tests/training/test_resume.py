@@ -107,6 +107,7 @@ def test_ctrl_c_finishes_with_what_is_there_and_can_go_on(parts: Path, uninterru
     assert_same(out, uninterrupted)
 
 
+@pytest.mark.usefixtures("no_report")
 def test_more_epochs_go_on_from_a_finished_run(parts: Path, uninterrupted: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     train(parts, out=out, recipe="classic", epochs=5, seed=7, device="cpu")
@@ -114,6 +115,7 @@ def test_more_epochs_go_on_from_a_finished_run(parts: Path, uninterrupted: Path,
     assert_same(out, uninterrupted)
 
 
+@pytest.mark.usefixtures("no_report")
 def test_what_changed_since_is_named(parts: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     train(parts, out=out, recipe="classic", epochs=2, seed=7, device="cpu")
@@ -131,6 +133,7 @@ def test_what_changed_since_is_named(parts: Path, tmp_path: Path) -> None:
     assert before == {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
 
 
+@pytest.mark.usefixtures("no_report")
 def test_a_damaged_checkpoint_is_named(parts: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     train(parts, out=out, recipe="classic", epochs=1, device="cpu")
