@@ -34,7 +34,8 @@ format: $(VENV)/.dev ## Put the code into shape
 bench: $(VENV)/.dev ## Reproduce the measured figures (long); results go to benchmarks/results/
 	$(BIN)/python -m benchmarks
 
-bench-peers: $(VENV)-peers/.installed ## Compare with Keras, grad-cam, torchcam and captum, in an environment of their own
+bench-peers: $(VENV)-peers/.installed ## Test and time against Keras, grad-cam, torchcam and captum, in an environment of their own
+	WHYCAM_NO_SKIPS=1 $(VENV)-peers/bin/python -m pytest -m peers tests/explain
 	$(VENV)-peers/bin/python -m benchmarks.peers
 
 clean: ## Remove environments, caches and runs

@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 from whycam import judging, train
-from whycam.budget import Job, candidates, choose, cost, costs, parse_duration, spelled
+from whycam.budget import costs
+from whycam.budget.choice import candidates, choose
+from whycam.budget.costs import Job, cost
+from whycam.budget.durations import parse_duration, spelled
 from whycam.errors import OptionError
 from whycam.report import closeup
 from whycam.speeds import Speeds
@@ -153,6 +156,15 @@ def test_more_time_buys_more() -> None:
         seen.append(EVERYTHING.index(choice.recipe))
         assert choice.sentences[0].startswith(f"Budget {spelled(budget)}: recipe ")
     assert seen == sorted(seen, reverse=True) and len(set(seen)) > 4 and seen[-1] == 0
+
+
+def test_fine_tuning_is_said_to_be_taken_only_where_it_is_clearly_better() -> None:
+    """`test_finetune` shows that it is so."""
+    tuned = choose(40_000, JOB, EVERYTHING, SPEEDS, spent=0)
+    assert isinstance(tuned.recipe, FinetuneRecipe) and tuned.recipe.clear == 2
+    assert "only if it judges held-out training images better than that of the recipe default" in tuned.sentences[0]
+    assert "by 2 standard errors; otherwise the result is that of default." in tuned.sentences[0]
+    assert "standard errors" not in choose(200, JOB, EVERYTHING, SPEEDS, spent=0).sentences[0]
 
 
 def test_the_next_better_choice_is_named() -> None:

@@ -1,6 +1,6 @@
 """The command line: output, exit codes, and one clear line for every mistake.
 
-Some commands run in real processes; the README's all do. The others run in this one, which saves their imports.
+Some commands run in real processes. The others run in this one, which saves their imports.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 from tests.conftest import Command, make_parts
 from whycam.cli import app
 from whycam.data import elpv
+from whycam.training import recipe as recipes
 
 
 def whycam(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -38,8 +39,8 @@ def assert_one_line(done: subprocess.CompletedProcess[str], *words: str) -> None
         assert word in lines[0]
 
 
-def test_train_tells_people_what_happened(parts: Path, tmp_path: Path) -> None:
-    done = whycam("train", parts, "--out", tmp_path / "run", "--recipe", "classic", "--epochs", "1", "--seed", "0")
+def test_train_tells_people_what_happened(parts: Path, tmp_path: Path, whycam_here: Command) -> None:
+    done = whycam_here("train", parts, "--out", tmp_path / "run", "--recipe", "classic", "--epochs", "1", "--seed", "0")
     assert done.returncode == 0, done.stderr
     for words in (
         "40 images",
@@ -99,8 +100,15 @@ def test_score_writes_a_table(parts: Path, either: Path, tmp_path: Path, whycam_
     assert len(rows) == 25
     assert [row["problem"] for row in rows if not row["score"]] == ["the file is empty"]
     assert "1 unreadable" in done.stdout
+    again = whycam_here("score", either, parts / "normal", tmp_path / "new", "--out", tmp_path / "again.csv", "--json")
+    counts = json.loads(again.stdout)
+    assert counts["images"] == 25 == sum(counts[name] for name in ("normal", "anomalous", "unsure", "unreadable"))
+    assert counts["unreadable"] == 1
+    # Without novelty it is not said that nothing is novel.
+    assert (counts["of_these_novel"] is None) == all(row["novel"] == "" for row in rows)
     assert_one_line(whycam_here("score", either, parts, "--out", out), "exists already")
     streamed = whycam_here("score", either, parts / "normal", "--out", "-")
+    assert streamed.returncode == 0
     assert streamed.stdout.splitlines()[0] == "file,score,verdict,novelty_p,novel,problem,warning"
     assert len(streamed.stdout.splitlines()) == 25
 
@@ -180,11 +188,13 @@ def test_strict_names_the_file(tmp_path: Path, whycam_here: Command) -> None:
 
 def test_the_demo_prints_its_licence_and_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("elpv_dataset", reason="the example data are not installed")
-    # Every eightieth image: all 2,624 take minutes.
+    # Every eightieth image, small and in one view: all 2,624 take minutes.
+    small = replace(recipes.DEFAULT, size_hw=(64, 64), views=1, symmetry="none")
+    monkeypatch.setitem(recipes.RECIPES, "default", small)
     everything = elpv.elpv_dataset()
     few = replace(everything, samples=everything.samples[::80])
     monkeypatch.setattr(elpv, "elpv_dataset", lambda: few)
-    done = CliRunner().invoke(app, ["demo", "--out", str(tmp_path / "demo")])
+    done = CliRunner().invoke(app, ["demo", "--out", str(tmp_path / "demo"), "--epochs", "4"])
     assert done.exit_code == 0, done.output
     assert "CC BY-NC-SA 4.0" in done.stdout
     assert "33 images in" in done.stdout

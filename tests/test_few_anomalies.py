@@ -50,6 +50,7 @@ def test_classic_needs_both_classes(tmp_path: Path) -> None:
         train(data, out=tmp_path / "run", recipe="classic")
 
 
+@pytest.mark.usefixtures("no_report")
 def test_a_given_split_without_anomalies_to_train_on(tmp_path: Path) -> None:
     data = make_parts(tmp_path / "parts", n_normal=9, n_anomalous=3)
     names = sorted(path.relative_to(data).as_posix() for path in data.rglob("*.png"))
@@ -61,6 +62,7 @@ def test_a_given_split_without_anomalies_to_train_on(tmp_path: Path) -> None:
         train(data, out=tmp_path / "other", recipe="classic")
 
 
+@pytest.mark.usefixtures("no_report")
 def test_equal_images_end_in_finite_scores(tmp_path: Path) -> None:
     data = make_parts(tmp_path / "parts", n_normal=6, n_anomalous=1)
     for path in (data / "normal").iterdir():
@@ -69,6 +71,7 @@ def test_equal_images_end_in_finite_scores(tmp_path: Path) -> None:
     assert np.isfinite(run.evaluation.test.mae.value or np.nan)
 
 
+@pytest.mark.usefixtures("no_report")
 @pytest.mark.parametrize("n_to_train", [0, 4])
 def test_all_normal_training_images_of_one_group(n_to_train: int, tmp_path: Path) -> None:
     data = make_parts(tmp_path / "parts", n_normal=8, n_anomalous=6)

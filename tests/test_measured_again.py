@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.test_measuring import ALWAYS, classic, detector
 from whycam import evaluate, load
 from whycam.measuring import measure_explanations
 from whycam.progress import SILENT, Bar
@@ -33,12 +34,12 @@ class Heard:
 
 
 @pytest.fixture(scope="module")
-def measured_run(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def measured_run(shared: Path, trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A run with measured heatmaps; read only."""
     folder = tmp_path_factory.mktemp("measured") / "run"
     shutil.copytree(trained, folder)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("WHYCAM_CACHE_DIR", str(tmp_path_factory.getbasetemp() / "cache"))
+        patch.setenv("WHYCAM_CACHE_DIR", str(shared / "cache"))
         measure(folder, n_images=2)
         yield folder
 
@@ -73,10 +74,9 @@ def test_they_go_with_a_word(run: Path, options: dict[str, str], why: str) -> No
 
 def test_slow_methods_look_at_fewer_images_and_say_so(trained: Path, tmp_path: Path) -> None:
     """Occlusion: at most 6 of the alarms, and 2 images whose heatmaps are made to forget; 2 x 9 maps of those."""
-    judge, heard = load(trained), Heard()
-    threshold = replace(judge.card.threshold, value=-1e9)
-    judge.card = replace(judge.card, threshold=threshold, heatmap=replace(judge.card.heatmap, method="occlusion"))
-    dataset, _ = read_samples(trained, Path(judge.card.data.root))
+    card, heard = load(trained).card, Heard()
+    judge = detector(classic, replace(card, heatmap=replace(card.heatmap, method="occlusion")), threshold=ALWAYS)
+    dataset, _ = read_samples(trained, Path(card.data.root))
     pixels = open_pixels(dataset.samples, judge.card.model.size_hw)
     measured: Measured = measure_explanations(judge, dataset, pixels, progress=heard)
     assert measured.faithfulness is not None and measured.randomisation is not None

@@ -30,9 +30,11 @@ def test_importing_imports_no_torch() -> None:
 
 def test_help_imports_no_torch() -> None:
     for arguments in (["--help"], ["train", "--help"]):
-        program = (
-            f"from typer.testing import CliRunner; from whycam.cli import app; CliRunner().invoke(app, {arguments})"
-        )
+        program = f"""
+from typer.testing import CliRunner
+from whycam.cli import app
+assert "Usage" in CliRunner().invoke(app, {arguments}).output
+"""
         assert "torch" not in modules_after(program)
 
 
@@ -46,16 +48,47 @@ def test_what_scores_or_checks_options_imports_neither_audits_nor_plots(module: 
     assert loaded.isdisjoint({"sklearn", "scipy.stats", PLOTS, "jinja2", "pandas"})
 
 
-def test_mistakes_in_the_data_are_told_before_torch_is_imported() -> None:
-    code = """
+def test_wrong_paths_and_options_are_told_before_slow_imports(parts: Path, tmp_path: Path) -> None:
+    """Each command with a mistake of each kind, all in one process."""
+    (tmp_path / "card.json").touch()  # enough of a run to look at what else is given
+    (tmp_path / "none").mkdir()
+    run, data, new, empty = str(tmp_path), str(parts), str(tmp_path / "new"), str(tmp_path / "none")
+    mistakes = [
+        ["audit", "/nowhere"],
+        ["audit", empty],
+        ["audit", data, "--out", run],
+        ["audit", data, "--device", "tpu"],
+        ["audit", data, "--sead", "1"],
+        ["train", "/nowhere", "--out", new],
+        ["train", data, "--out", run],
+        ["train", data, "--out", new, "--recipe", "magic"],
+        ["train", data, "--out", new, "--threshold", "magic"],
+        ["train", data, "--out", new, "--method", "magic"],
+        ["train", data, "--out", new, "--budget", "magic"],
+        ["train", data, "--out", new, "--device", "tpu"],
+        ["evaluate", "/nowhere"],
+        ["evaluate", empty],
+        ["evaluate", run, "/nowhere"],
+        ["explain", "/nowhere", data, "--out", new],
+        ["explain", empty, "--measure"],
+        ["explain", run, "/nowhere", "--out", new],
+        ["explain", run, data, "--out", new, "--method", "magic"],
+        ["score", "/nowhere", data, "--out", new],
+        ["score", run, "/nowhere", "--out", new],
+        ["score", run, data, "--out", new, "--device", "tpu"],
+    ]
+    code = f"""
 from whycam.cli import main
-sys.argv = ["whycam", "train", "/nowhere", "--out", "run"]
-try:
-    main()
-except SystemExit as ended:
-    assert ended.code == 2
+for arguments in {mistakes}:
+    sys.argv = ["whycam", *arguments]
+    try:
+        main()
+    except SystemExit as ended:
+        assert ended.code == 2, arguments
+        assert not sys.modules.keys() & {{"torch", "sklearn", "matplotlib"}}, arguments
 """
     assert "torch" not in modules_after(code)
+    assert not Path(new).exists()
 
 
 def test_every_exported_name_exists_and_is_ours() -> None:

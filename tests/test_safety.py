@@ -6,10 +6,8 @@ import csv
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +18,7 @@ from filelock import FileLock
 from PIL import Image
 
 import whycam
-from tests.conftest import Command, draw_part, make_parts, take_interrupts
+from tests.conftest import Command, draw_part, make_parts
 from whycam import judging, run_folder, workflow
 from whycam.errors import DataError, OptionError, RunError
 
@@ -59,6 +57,7 @@ def test_the_data_folder_is_no_place_for_a_run(tmp_path: Path) -> None:
     assert len(list(data.rglob("*.png"))) == 12
 
 
+@pytest.mark.usefixtures("no_report")
 def test_a_run_within_the_data_is_not_trained_on(tmp_path: Path) -> None:
     data = make_parts(tmp_path / "data", n_normal=6, n_anomalous=6)
     whycam.train(data, out=data / "run", recipe="classic", epochs=1)
@@ -67,6 +66,7 @@ def test_a_run_within_the_data_is_not_trained_on(tmp_path: Path) -> None:
     assert len(list(whycam.score(tmp_path / "run2", data))) == 12
 
 
+@pytest.mark.usefixtures("no_report")
 def test_the_order_of_rows_and_the_names_do_not_change_what_is_learned(tmp_path: Path) -> None:
     data = make_parts(tmp_path / "data", n_normal=8, n_anomalous=8)
     rows = []
@@ -82,6 +82,7 @@ def test_the_order_of_rows_and_the_names_do_not_change_what_is_learned(tmp_path:
     assert weights[0] == weights[1]
 
 
+@pytest.mark.usefixtures("no_report")
 def test_two_trainings_do_not_share_a_folder(parts: Path, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     with FileLock(tmp_path / "run" / ".lock"), pytest.raises(RunError, match="Another process is writing"):
@@ -128,6 +129,7 @@ def test_the_report_on_other_data_still_says_what_was_trained_on(trained: Path, 
     assert "parts, tested on other-parts" in page
 
 
+@pytest.mark.usefixtures("no_report")
 def test_moved_data_can_be_named(tmp_path: Path) -> None:
     data = make_parts(tmp_path / "data", n_normal=6, n_anomalous=6)
     before = whycam.train(data, out=tmp_path / "run", recipe="classic", epochs=1)
@@ -206,6 +208,7 @@ def test_a_seed_out_of_range_is_told_before_anything_happens(
     assert (tmp_path / "run" / "model.safetensors").exists()
 
 
+@pytest.mark.usefixtures("no_report")
 def test_names_that_are_no_utf8(tmp_path: Path, whycam_here: Command) -> None:
     try:
         data = make_parts(Path(os.fsdecode(os.fsencode(tmp_path) + b"/data-\xff")), n_normal=6, n_anomalous=6)
@@ -271,6 +274,7 @@ def test_large_pictures_are_drawn_smaller(trained: Path, tmp_path: Path) -> None
     assert result.exhibit.image.shape == (410, 2048, 3)
 
 
+@pytest.mark.usefixtures("no_report")
 def test_training_time_counts_all_sessions(parts: Path, tmp_path: Path) -> None:
     whycam.train(parts, out=tmp_path / "run", recipe="classic", epochs=2)
     run = whycam.train(parts, out=tmp_path / "run", recipe="classic", epochs=3, resume=True)
@@ -278,6 +282,7 @@ def test_training_time_counts_all_sessions(parts: Path, tmp_path: Path) -> None:
     assert run.detector.card.training.seconds == pytest.approx(sum(item.seconds for item in history), abs=0.01)
 
 
+@pytest.mark.usefixtures("no_report")
 def test_copies_are_told_and_stay_on_one_side(tmp_path: Path) -> None:
     data = make_parts(tmp_path / "data", n_normal=6, n_anomalous=6)
     for number in range(20):
@@ -302,31 +307,10 @@ class _Notes:
         self.notes.append(note)
 
 
+@pytest.mark.usefixtures("no_report")
 def test_progress_always_shows_the_loss(parts: Path, tmp_path: Path) -> None:
     progress = _Notes()
     whycam.train(parts, out=tmp_path / "run", recipe="classic", epochs=2, progress=progress)
     trained = [note for note in progress.notes if note.startswith("epoch")]
     assert len(trained) == 2 * 4
     assert all("loss 0." in note for note in trained)
-
-
-def test_an_interrupt_before_the_first_epoch_says_so(parts: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "whycam.cli", "train", str(parts), "--out", str(tmp_path / "run")]
-    # Without features on disk, it takes a while until the first epoch.
-    process = subprocess.Popen(
-        command,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"WHYCAM_CACHE_DIR": str(tmp_path / "cache")},
-        preexec_fn=take_interrupts,
-    )
-    while not (tmp_path / "run" / "samples.csv").exists():
-        assert process.poll() is None
-        time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    _, text = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "whycam: stopped." in text
-    assert "--resume" in text
-    assert "Traceback" not in text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,8 @@ from tests.conftest import Command, draw_part, make_parts
 from whycam import audit, evaluate, load, score, train
 from whycam.audits.audit import SCHEMA
 from whycam.errors import GateError, OptionError, RunError
-from whycam.run_folder import read_held_out
+from whycam.evaluation.held_out import HeldOut
+from whycam.run_folder import read_held_out, write_held_out
 from whycam.training import recipe as recipes
 from whycam.workflow import explain, measure
 
@@ -25,6 +27,13 @@ from whycam.workflow import explain, measure
 def rows(path: Path) -> list[dict[str, str]]:
     with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The default recipe on images of 96 x 96 pixels in one view."""
+    recipe = replace(recipes.DEFAULT, size_hw=(96, 96), views=1, symmetry="none")
+    monkeypatch.setitem(recipes.RECIPES, "default", recipe)
 
 
 @pytest.fixture(scope="module")
@@ -70,14 +79,15 @@ def test_strict_is_a_gate(copied: Path, parts: Path, whycam_here: Command) -> No
     assert whycam_here("audit", parts, "--strict").returncode == 0
 
 
+@pytest.mark.usefixtures("small")
 def test_a_safe_split_keeps_copies_on_one_side(copied: Path, tmp_path: Path) -> None:
-    run = train(copied, out=tmp_path / "safe", split="safe", symmetry="none", device="cpu")
+    run = train(copied, out=tmp_path / "safe", split="safe", epochs=5, device="cpu")
     sides: dict[str, set[str]] = {}
     for row in rows(tmp_path / "safe" / "samples.csv"):
         sides.setdefault(row["sha256"], set()).add(row["split"])
-    assert all(len(side) == 1 for side in sides.values())
+    assert len(sides) == 40 and all(len(side) == 1 for side in sides.values())
     assert run.audit is not None and not run.audit.count("serious")
-    leaky = train(copied, out=tmp_path / "given", split="given", symmetry="none", device="cpu")
+    leaky = train(copied, out=tmp_path / "given", split="given", epochs=5, device="cpu")
     assert leaky.audit is not None and leaky.audit.count("serious")
     assert "5 of 17 test images" in (tmp_path / "given" / "report.html").read_text("utf-8")
     assert json.loads((tmp_path / "given" / "audit.json").read_text())["findings"]
@@ -120,19 +130,31 @@ def test_a_threshold_is_chosen_on_held_out_training_images(trained_default: Path
         evaluate(run, run, threshold="f1")
 
 
-def test_scores_in_the_band_are_unsure(trained_default: Path, tmp_path: Path) -> None:
+def test_scores_in_the_band_are_unsure(
+    trained_default: Path, parts: Path, tmp_path: Path, whycam_here: Command
+) -> None:
+    """Held-out scores that tell nothing apart make a band, and it lies where the run's own scores are."""
     run = tmp_path / "run"
     shutil.copytree(trained_default, run)
+    own = [float(row["score"]) for row in rows(run / "predictions.csv")]
+    scores = np.tile(np.quantile(own, np.linspace(0, 1, 100)), 2)
+    names = tuple(f"{number}.png" for number in range(200))
+    write_held_out(run, HeldOut(names, np.repeat([0.0, 1.0], 100), scores, names, "out of fold"))
     evaluate(run, unsure="0.4")
     card = json.loads((run / "card.json").read_text())
     band = card["threshold"]["band"]
-    if band is None:
-        assert "no score needs to be unsure" in card["threshold"]["rule"]
-        return
-    for row in rows(run / "predictions.csv"):
+    predicted = rows(run / "predictions.csv")
+    for row in predicted:
         inside = band["low"] <= float(row["score"]) < band["high"]
         assert (row["verdict"] == "unsure") == inside
-    test = [row for row in rows(run / "predictions.csv") if row["split"] == "test"]
+    assert {row["verdict"] for row in predicted} == {"normal", "unsure", "anomalous"}
+    counts = Counter(row["verdict"] for row in predicted)
+    done = whycam_here("score", run, parts, "--out", tmp_path / "scores.csv", "--json")
+    printed = json.loads(done.stdout)
+    assert printed["images"] == len(own) == sum(counts.values()) and printed["unreadable"] == 0
+    assert {verdict: printed[verdict] for verdict in counts} == counts
+    assert printed["of_these_novel"] is None  # 30 training images are too few to know what is novel
+    test = [row for row in predicted if row["split"] == "test"]
     matrix = json.loads((run / "metrics.json").read_text())["test"]["confusion_matrix"]
     said = [float(row["score"]) >= card["threshold"]["value"] for row in test]
     assert matrix == confusion_matrix([float(row["target"]) > 0.5 for row in test], said, labels=[False, True]).tolist()
@@ -149,7 +171,8 @@ def test_classic_keeps_images_out_for_its_threshold(parts: Path, trained: Path, 
         evaluate(trained, threshold="f1")
 
 
-def test_strange_images_are_flagged(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("small")
+def test_strange_images_are_flagged(tmp_path: Path, whycam_here: Command) -> None:
     data = make_parts(tmp_path / "parts", n_normal=150, n_anomalous=150, seed=5)
     run = train(data, out=tmp_path / "run", epochs=2, symmetry="none", device="cpu")
     assert run.detector.novelty is not None and run.detector.card.novelty is not None
@@ -159,7 +182,11 @@ def test_strange_images_are_flagged(tmp_path: Path) -> None:
     for number in range(4):
         Image.fromarray(rng.integers(0, 256, (90, 70, 3), dtype=np.uint8)).save(strange / f"noise-{number}.png")
     judged = list(score(tmp_path / "run", strange))
-    assert all(item.novel and item.p_value is not None and item.p_value <= 0.01 for item in judged)
+    assert len(judged) == 4 and all(item.novel and item.p_value is not None and item.p_value <= 0.01 for item in judged)
+    printed = json.loads(
+        whycam_here("score", tmp_path / "run", strange, "--out", tmp_path / "scores.csv", "--json").stdout
+    )
+    assert printed["images"] == printed["of_these_novel"] == printed["normal"] + printed["anomalous"] == 4
     own = [row["novelty_p"] for row in rows(tmp_path / "run" / "predictions.csv") if row["split"] == "test"]
     assert np.mean([float(p) <= 0.01 for p in own]) <= 0.05
     inspection = run.detector.inspect(strange / "noise-0.png")
@@ -199,7 +226,7 @@ def test_measured_heatmaps_are_in_the_report(
 ) -> None:
     monkeypatch.setitem(recipes.RECIPES, "default", replace(recipes.DEFAULT, size_hw=(96, 96), views=2))
     run = tmp_path / "run"
-    train(parts, out=run, symmetry="none", device="cpu")
+    train(parts, out=run, symmetry="none", epochs=5, device="cpu")
     written, measured = measure(run, n_images=2)
     assert written.folder == run and measured.randomisation is not None
     assert json.loads((run / "explained.json").read_text())["method"] == "Grad-CAM"

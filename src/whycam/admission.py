@@ -13,6 +13,8 @@ from whycam.progress import Progress
 from whycam.store.pixels import PixelCache, open_pixels
 from whycam.types import Dataset
 
+_AT_ONCE = 16
+
 
 def check_present(run: Path, dataset: Dataset) -> None:
     """RunError where images that the run was made with are gone."""
@@ -73,6 +75,17 @@ def levels_of_training(dataset: Dataset, pixels: PixelCache, *, progress: Progre
     pixels = pixels.at_levels(levels, progress=progress)
     dataset = dataset.without(tuple(item for item in pixels.skipped if item.file not in known))
     return replace(dataset, looks=look_at(dataset, pixels.facts, levels)), pixels
+
+
+def check_several(dataset: Dataset, pixels: PixelCache) -> None:
+    """DataError where all images are one picture, whatever the bytes of their files; looks until two differ."""
+    rows = pixels.rows(dataset.samples)
+    first = pixels.read(rows[:1])
+    if all((pixels.read(rows[at : at + _AT_ONCE]) == first).all() for at in range(1, len(rows), _AT_ONCE)):
+        raise DataError(
+            f"All {len(rows):,} images in {printable(dataset.root)} are the same picture (equal in every pixel, as "
+            f"{dataset.samples[0].file}), so nothing can be learned: look how they were made, and take others."
+        )
 
 
 def check_apart(folder: Path, found: Dataset) -> None:

@@ -20,7 +20,7 @@ from whycam.store.pixels import PixelCache
 from whycam.store.rows import open_rows
 from whycam.types import Dataset
 
-_FORMAT = 4
+_FORMAT = 5
 _DATA = TypeAdapter(AuditedData)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +24,7 @@ from whycam.audits.leaks import leak_findings
 from whycam.audits.optimism import measure_optimism
 from whycam.audits.quality import find_quality
 from whycam.audits.shortcuts import find_shortcuts
-from whycam.data.images import decode, shrink
+from whycam.data.images import decode, digest, shrink
 from whycam.data.parallel import in_order
 from whycam.errors import ImageError, RunError
 from whycam.features import Features
@@ -38,7 +38,7 @@ from whycam.run_folder import AUDIT
 from whycam.run_mark import check_schema
 from whycam.store.pixels import PixelCache
 from whycam.training.recipe import DEFAULT, ClassicRecipe, Recipe
-from whycam.types import Dataset, Floats, Pixels
+from whycam.types import Dataset, Floats, Pixels, Sample
 
 _BATCH = 32
 _PICTURE_SIDE = 256
@@ -114,14 +114,13 @@ def audit_images(
     features = Features(backbone, pixels, device=pick_device(device))
     features.compute((0,), rows, progress=progress)
     values: Floats = features.read((0,), rows)[0].numpy()
-    prints = _fingerprints(pixels, rows, progress)
+    prints, digests = _fingerprints(pixels, rows, progress)
     anomalous = np.array([sample.anomalous for sample in samples])
     # Work is already divided among the cores; linear algebra that divides it again loses far more time than it gains.
     with threadpool_limits(limits=1, user_api="blas"), progress.bar("auditing", 4) as bar:
         points = coordinates(values, seed=seed)
         measured = measure(samples, lambda chosen: pixels.read(rows[chosen]))
         bar.advance()
-        digests = [pixels.digests[sample.file] for sample in samples]
         sizes = [facts.size_hw for facts in measured.files]
         clusters = find_clusters(samples, digests, prints, points, sizes=sizes, seed=seed)
         bar.advance()
@@ -136,6 +135,7 @@ def audit_images(
         bar.advance()
     findings: Sequence[Finding] = (
         *leaks,
+        *_one_picture(samples, digests),
         *duplicate_findings(samples, clusters),
         *shortcuts.findings,
         *(group_findings(samples, label_groups) if label_groups is not None else ()),
@@ -189,6 +189,19 @@ def read_audit(run: Path) -> Audit | None:
         raise RunError(f"{path} is damaged: delete it, or train again.") from error
 
 
+def _one_picture(samples: Sequence[Sample], digests: Sequence[str]) -> Iterator[Finding]:
+    """A class that is one picture over and over, from which nothing about its kind can be learned."""
+    for anomalous, name in ((False, "normal"), (True, "anomalous")):
+        mine = [row for row, sample in enumerate(samples) if sample.anomalous == anomalous]
+        if len(mine) > 1 and len({digests[row] for row in mine}) == 1:
+            files = tuple(samples[row].file for row in mine)
+            sentence = (
+                f"All {len(mine):,} {name} images are the same picture ({files[1]} is {files[0]}): a model can only "
+                "recognise that picture, and no figure on copies of it means anything; add others."
+            )
+            yield Finding("one picture", "serious", sentence, files, len(files))
+
+
 def _left_out(n: int, n_all: int) -> tuple[Finding, ...]:
     """What to tell of a data set too large to be looked at as a whole: nothing, or one note."""
     if n == n_all:
@@ -200,15 +213,23 @@ def _left_out(n: int, n_all: int) -> tuple[Finding, ...]:
     return (Finding("audited in part", "note", sentence, (), n_all - n),)
 
 
-def _fingerprints(pixels: PixelCache, rows: npt.NDArray[np.intp], progress: Progress) -> npt.NDArray[np.uint8]:
-    """(N, B), as `find_clusters` wants them."""
+def _fingerprints(
+    pixels: PixelCache, rows: npt.NDArray[np.intp], progress: Progress
+) -> tuple[npt.NDArray[np.uint8], list[str]]:
+    """(N, B) and N digests, as `find_clusters` wants them; of pixels, as another header makes no other picture."""
+
+    def look(batch: npt.NDArray[np.intp]) -> tuple[npt.NDArray[np.uint8], list[str]]:
+        images = pixels.read(batch)
+        return fingerprints_of(images), [digest(image.tobytes()) for image in images]
+
     batches = [rows[first : first + _BATCH] for first in range(0, len(rows), _BATCH)]
-    parts = []
+    parts, digests = [], []
     with (
         progress.bar("comparing images", len(rows)) as bar,
-        closing(in_order(lambda batch: fingerprints_of(pixels.read(batch)), batches)) as results,
+        closing(in_order(look, batches)) as results,
     ):
-        for batch, part in zip(batches, results, strict=True):
+        for batch, (part, its_digests) in zip(batches, results, strict=True):
             parts.append(part)
+            digests += its_digests
             bar.advance(len(batch))
-    return np.concatenate(parts)
+    return np.concatenate(parts), digests

@@ -26,11 +26,10 @@ from whycam.networks.network import Network
 from whycam.networks.novelty import NoveltyModel
 from whycam.networks.pooled import PooledNetwork
 from whycam.networks.views import NAMES
-from whycam.run_mark import check_schema
+from whycam.run_mark import CARD, check_finished, check_schema
 from whycam.store.pixels import PixelCache
 from whycam.types import Dataset, Threshold
 
-CARD = "card.json"
 WEIGHTS = "model.safetensors"
 
 SCHEMA = 5
@@ -59,11 +58,8 @@ def save_card(folder: Path, card: Card) -> None:
 
 def load_card(folder: Path) -> Card:
     """The card of a run; RunError where there is none, it is damaged, or another version wrote it."""
+    check_finished(folder)
     path = folder / CARD
-    if not folder.is_dir():
-        raise RunError(f"{folder} is not a run: there is no such folder.")
-    if not path.exists():
-        raise RunError(f"{folder} is not a finished run: it has no {CARD}. Train into it first, or add --resume.")
     try:
         content = path.read_bytes()
         check_schema(path, content, SCHEMA, remedy="train again")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from whycam.ending import end, print_json
-from whycam.errors import OptionError
+from whycam.errors import DataError, OptionError, StoppedError
 from whycam.options import (
     Anomalous,
     Backbone,
@@ -36,10 +36,10 @@ from whycam.options import (
     TestShare,
     Threshold,
     Unsure,
+    Version,
     reading,
 )
 from whycam.store.folder import lend_home
-from whycam.types import AS_USUAL, Reading
 
 if TYPE_CHECKING:
     from whycam.progress import Progress
@@ -49,11 +49,16 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="whycam",
-    help="A verdict you can check: image anomaly scores, with heatmaps that show why.",
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+@app.callback()
+def _about(version: Version = False) -> None:
+    """A verdict you can check: image anomaly scores, with heatmaps that show why."""
 
 
 @app.command()
@@ -200,6 +205,13 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Metrics, plots and report again, on the run's own images or on other data."""
+    from whycam.data.listing import why_unreachable
+    from whycam.run_mark import check_finished
+
+    # What evaluates imports torch and scikit-learn, which takes seconds: a wrong path is told before.
+    check_finished(run)
+    if data is not None and (problem := why_unreachable(data)):
+        raise DataError(problem)
     from whycam import workflow
 
     result = workflow.evaluate(
@@ -235,12 +247,15 @@ def explain(
 ) -> None:
     """Say why images get their scores: heatmap, evidence and segments, as pictures and numbers."""
     from whycam import workflow
-    from whycam.measuring import to_json
+    from whycam.run_mark import check_finished
     from whycam.types import Skipped
 
     if measure:
         if images or out or method:
             raise OptionError("--measure looks at the run's own test images: leave IMAGE, --out and --method out.")
+        check_finished(run)
+        from whycam.measuring import to_json
+
         written, measured = workflow.measure(run, device=device, progress=_progress(as_json))
         _terminal(as_json).measured(written, measured)
         if as_json:
@@ -300,10 +315,13 @@ def score(
         + (f"{counts['unsure']} unsure, " if counts["unsure"] else "")
         + f"{counts['unreadable']} unreadable"
         + (f", {counts['novel']} of them novel" if counts["novel"] else "")
+        + (f", {counts['warned']} with a warning about their pixels" if counts["warned"] else "")
         + f" -> {out}"
     )
     if as_json:
-        print_json({"out": str(out), **{name: counts[name] for name in ("normal", "anomalous", "unreadable")}})
+        told = {name: counts[name] for name in ("normal", "anomalous", "unsure", "unreadable")}
+        among = {"of_these_novel": counts.get("novel"), "of_these_with_warning": counts["warned"]}
+        print_json({"out": str(out), "images": sum(told.values()), **told, **among})
 
 
 def main() -> None:
@@ -312,13 +330,22 @@ def main() -> None:
     end(lambda: app(standalone_mode=False))
 
 
-def _train(data: Path | Dataset, as_json: bool, *, reading: Reading = AS_USUAL, **options: Any) -> None:
+def _train(data: Path | Dataset, as_json: bool, *, out: Path, resume: bool, budget: str | None, **options: Any) -> None:
     from whycam import workflow
-    from whycam.data.samples import open_dataset
+    from whycam.run_mark import checkpoint_mark
 
-    # Only `workflow.train` imports torch, which takes seconds: a mistake in the data is told before.
-    found = open_dataset(data, reading) if isinstance(data, Path) else data
-    _report(workflow.train(found, progress=_progress(as_json), **options), as_json)
+    before = None if resume else checkpoint_mark(out)
+    try:
+        run = workflow.train(data, out=out, resume=resume, budget=budget, progress=_progress(as_json), **options)
+    except KeyboardInterrupt:
+        if budget or checkpoint_mark(out) in (None, before):
+            raise
+        # With --overwrite, the first time has removed the earlier run.
+        how = "--resume instead of --overwrite" if options["overwrite"] else "--resume"
+        raise StoppedError(
+            f"stopped. What is finished is kept: the same command with {how} goes on from there."
+        ) from None
+    _report(run, as_json)
 
 
 def _report(run: Run, as_json: bool) -> None:

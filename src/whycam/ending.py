@@ -11,13 +11,21 @@ from typing import NoReturn
 
 from typer.exceptions import TyperException
 
-from whycam.errors import GateError, WhyCAMError, printable
+from whycam.errors import GateError, StoppedError, WhyCAMError, printable
 
 _INTERRUPTED = 130  # what typer makes of Ctrl-C
+_OWN_FAULT = 70  # sysexits.h: an internal software error
+_STOPPED = "stopped."
+DEBUG = "WHYCAM_DEBUG"
+"""Environment variable: where it is set, a fault of WhyCAM itself ends in Python's traceback."""
 
 
 def end(command: Callable[[], object]) -> NoReturn:
-    """Run the command and leave the process: 0 done, 1 a gate that did not pass, 2 a mistake that a user can mend."""
+    """Run the command and leave the process.
+
+    Exit codes: 0 done, 1 a gate that did not pass, 2 a mistake that a user can mend, 70 a fault of WhyCAM itself, 130
+    stopped by Ctrl-C.
+    """
     for stream in (sys.stdout, sys.stderr):
         # A file name may hold letters that the terminal's encoding lacks; the result must be printed all the same.
         if isinstance(stream, TextIOWrapper):
@@ -26,6 +34,8 @@ def end(command: Callable[[], object]) -> NoReturn:
         code = command()
     except GateError as error:
         _fail(str(error), code=1)
+    except StoppedError as error:
+        _fail(str(error), code=_INTERRUPTED)
     except WhyCAMError as error:
         _fail(str(error))
     except TyperException as error:
@@ -37,18 +47,36 @@ def end(command: Callable[[], object]) -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
     except OSError as error:
+        if os.environ.get(DEBUG):
+            raise
         where = printable(error.filename) if isinstance(error.filename, str) else "A file"
         _fail(f"{where}: {error.strerror or error}. Check space, permissions and the path.")
+    except KeyboardInterrupt:
+        code = _INTERRUPTED
+    except Exception as error:
+        if os.environ.get(DEBUG):
+            raise
+        _fail(_own_fault(error), code=_OWN_FAULT)
     if code == _INTERRUPTED:
-        resumable = sys.argv[1:2] in (["train"], ["demo"]) and not any(a.startswith("--budget") for a in sys.argv)
-        how = " What is finished is kept: the same command with --resume goes on from there." if resumable else ""
-        sys.stderr.write(f"whycam: stopped.{how}\n")
+        _fail(_STOPPED, code=_INTERRUPTED)
     raise SystemExit(code if isinstance(code, int) else 0)
 
 
 def print_json(value: dict[str, object]) -> None:
     """One JSON object on standard output."""
     sys.stdout.write(json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _own_fault(error: Exception) -> str:
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    place = "" if last is None else f" at {last.tb_frame.f_globals.get('__name__', '?')}:{last.tb_lineno}"
+    message = " ".join(str(error).split())
+    return printable(
+        f"This is a fault of WhyCAM, not of yours: {type(error).__name__}{place}: {message} "
+        f"Please report it, with what {DEBUG}=1 before the same command prints."
+    )
 
 
 def _fail(text: str, *, code: int = 2) -> NoReturn:

@@ -38,6 +38,10 @@ class GateError(WhyCAMError):
     """What was asked for cannot be promised, or a gate that was asked for did not pass: exit code 1 instead of 2."""
 
 
+class StoppedError(WhyCAMError):
+    """The user stopped a command that can go on from where it was; the text says how: exit code 130."""
+
+
 class MissingDependencyError(WhyCAMError):
     """An optional package is not installed; the text says which extra brings it."""
 

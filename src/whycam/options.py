@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,18 @@ import typer
 from whycam.explain.methods import METHODS
 from whycam.types import Reading
 
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from whycam import __version__
+
+        sys.stdout.write(f"whycam {__version__}\n")
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and leave.")
+]
 Data = Annotated[Path, typer.Argument(help="Folder with normal/ and anomalous/, or a CSV file (file,target,...).")]
 Normal = Annotated[
     list[str] | None,

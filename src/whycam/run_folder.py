@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 from whycam.atomic import is_leftover, write_text
 from whycam.errors import OptionError, RunError, printable
 from whycam.evaluation.held_out import HeldOut
-from whycam.run_mark import SAMPLE_COLUMNS, SAMPLES, is_run
+from whycam.run_mark import CARD, CHECKPOINT, SAMPLE_COLUMNS, SAMPLES, is_run
 from whycam.types import Dataset, EpochRecord, Predictions, Sample, Scored, Split, Threshold
 
 PREDICTIONS, HISTORY, METRICS = "predictions.csv", "history.csv", "metrics.json"
@@ -26,8 +26,8 @@ HELD_OUT = "held_out.csv"
 AUDIT, MEASURED = "audit.json", "explained.json"
 _LOCK = ".lock"
 # What a finished run has and an unfinished one must not have; the card first, for with it the run counts as finished.
-_FINISHED = ("card.json", METRICS, PREDICTIONS, "report.html")
-_OWN_FILES = (*_FINISHED, "model.safetensors", "checkpoint.safetensors", HISTORY, HELD_OUT, AUDIT, MEASURED, SAMPLES)
+_FINISHED = (CARD, METRICS, PREDICTIONS, "report.html")
+_OWN_FILES = (*_FINISHED, "model.safetensors", CHECKPOINT, HISTORY, HELD_OUT, AUDIT, MEASURED, SAMPLES)
 _OWN_FOLDERS = ("plots", "gallery")
 
 
@@ -236,7 +236,10 @@ def new_table(path: Path) -> Iterator[TextIO]:
 
 
 def stream_scores(file: TextIO, scored: Iterable[Scored]) -> Counter[str]:
-    """Write a row for each image as it comes, and flush it; count by verdict or `unreadable`, `novel`, `warned`."""
+    """Write a row for each image as it comes, and flush it; count rows by verdict or `unreadable`.
+
+    `novel` and `warned` count images among these; `novel` is missing where the run cannot tell.
+    """
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(("file", "score", "verdict", "novelty_p", "novel", "problem", "warning"))
     counts: Counter[str] = Counter()
@@ -246,8 +249,9 @@ def stream_scores(file: TextIO, scored: Iterable[Scored]) -> Counter[str]:
         writer.writerow((item.file, *about))
         file.flush()
         counts[item.verdict or "unreadable"] += 1
-        counts["novel"] += bool(item.novel)
         counts["warned"] += bool(item.warning)
+        if item.novel is not None:
+            counts["novel"] += item.novel
     return counts
 
 

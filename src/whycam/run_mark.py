@@ -1,4 +1,4 @@
-"""How a run folder is told from any other, and its files from those of another version: by marks read before the rest.
+"""How a run folder is told from any other, how far it is, and which version wrote it: by marks read before the rest.
 
 The mark of a run is the header of its samples.csv, the first file that a training writes; that of a file its schema.
 """
@@ -12,6 +12,8 @@ from pathlib import Path
 from whycam.errors import RunError
 
 SAMPLES = "samples.csv"
+CARD, CHECKPOINT = "card.json", "checkpoint.safetensors"
+"""What a finished run has, and what an unfinished one can be resumed from."""
 SAMPLE_COLUMNS = ("file", "target", "split", "group", "kind", "mask", "sha256")
 
 
@@ -56,3 +58,19 @@ def check_schema(path: Path, content: bytes | str, schema: int, *, remedy: str) 
             f"{path} has schema {number}{by}; this version, WhyCAM {version('whycam')}, reads schema {schema}: "
             f"{update}{remedy}."
         )
+
+
+def check_finished(folder: Path) -> None:
+    """RunError where there is no finished run in `folder`."""
+    if not folder.is_dir():
+        raise RunError(f"{folder} is not a run: there is no such folder.")
+    if not (folder / CARD).exists():
+        raise RunError(f"{folder} is not a finished run: it has no {CARD}. Train into it first, or add --resume.")
+
+
+def checkpoint_mark(folder: Path) -> int | None:
+    """Equal for the same checkpoint, from which `train` can go on by `resume`; None where there is none."""
+    try:
+        return (folder / CHECKPOINT).stat().st_mtime_ns
+    except OSError:
+        return None

@@ -36,11 +36,12 @@ def explain_images(
 def score_images(detector: Detector, found: Dataset, *, strict: bool, progress: Progress) -> Iterator[Scored]:
     """Decode with all cores and score in batches; see `whycam.workflow.score`."""
     model = detector.card.model
+    first_page = found.first_page or model.first_page
     level = None if detector.novelty is None else detector.novelty.level
 
     def prepared(sample: Sample) -> Decoded | Skipped:
         try:
-            return read_image(sample.path, levels=model.levels, size_hw=model.size_hw, first_page=found.first_page)
+            return read_image(sample.path, levels=model.levels, size_hw=model.size_hw, first_page=first_page)
         except ImageError as error:
             return Skipped(sample.file, str(error))
 

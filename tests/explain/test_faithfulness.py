@@ -195,17 +195,3 @@ def test_a_plane_is_filled_in_exactly_and_a_hole_becomes_smooth() -> None:
     missing[5:30, 8:35] = True
     filled = impute(np.where(missing, 0, plane)[None, ..., None], missing[None], tolerance=1e-3)[0, ..., 0]
     np.testing.assert_allclose(filled, plane, atol=0.05)
-
-
-def test_imputation_equals_that_of_grad_cam() -> None:
-    road_module = pytest.importorskip(
-        "pytorch_grad_cam.metrics.road", reason="the package grad-cam is not installed", exc_type=ImportError
-    )
-    import torch
-
-    rng = np.random.default_rng(0)
-    image, missing = rng.uniform(0, 255, (30, 32, 3)), rng.random((30, 32)) < 0.6
-    imputer = road_module.NoisyLinearImputer(noise=0.0)
-    oracle = imputer(torch.from_numpy(image.transpose(2, 0, 1)).float(), torch.from_numpy(1.0 - missing).float())
-    ours = impute(image[None], missing[None], tolerance=1e-4)[0]
-    np.testing.assert_allclose(ours, oracle.numpy().transpose(1, 2, 0), atol=0.02)

@@ -1,4 +1,7 @@
-"""Each method against the package `grad-cam`, where it can be imported: `pip install grad-cam` in an environment apart.
+"""Each method against the package `grad-cam`, in an environment apart: `make bench-peers` runs these tests.
+
+The suite itself holds each method to its definition, autograd or captum (test_maps.py, test_methods.py,
+test_faithfulness.py): the package wants torchvision, which WhyCAM does without.
 
 What is compared are the package's weights and maps on the cells, before it resizes them and brings them to [0, 1].
 Where the package leaves the paper, the test says so and takes that away.
@@ -24,6 +27,7 @@ from tests.networks.fakes import fake_network
 from whycam.explain.ablation import ablation_cam
 from whycam.explain.cam import eigen_cam, grad_cam_plus_plus, layer_cam, xgrad_cam
 from whycam.explain.explanation import explain
+from whycam.explain.imputation import impute
 from whycam.explain.maps import evidence
 from whycam.explain.perturbing import score_cam
 from whycam.explain.placement import place
@@ -31,13 +35,7 @@ from whycam.networks.classic import ClassicNetwork
 from whycam.networks.network import Linearisation
 from whycam.networks.pooled import PooledNetwork
 
-pytestmark = [
-    pytest.mark.skipif(
-        importlib.util.find_spec("pytorch_grad_cam") is None,
-        reason="the package grad-cam is not installed: it wants torchvision, which WhyCAM does without",
-    ),
-    pytest.mark.filterwarnings("ignore"),
-]
+pytestmark = [pytest.mark.peers, pytest.mark.filterwarnings("ignore")]
 VIEWS = (0, 3, 6)
 Maps = np.ndarray
 
@@ -278,3 +276,14 @@ def test_the_heatmaps_of_the_classic_network_are_theirs_rectified(package: Any) 
     for method, name in (("layer-cam", "LayerCAM"), ("hires-cam", "HiResCAM"), ("grad-cam", "GradCAM")):
         _, expected = theirs(getattr(package, name), model, layer, images)
         agree(torch.from_numpy(explain(network, images, method=method).heatmaps), np.maximum(expected, 0))
+
+
+def test_imputation_equals_theirs(package: Any) -> None:
+    from pytorch_grad_cam.metrics.road import NoisyLinearImputer
+
+    rng = np.random.default_rng(0)
+    image, missing = rng.uniform(0, 255, (30, 32, 3)), rng.random((30, 32)) < 0.6
+    imputer = NoisyLinearImputer(noise=0.0)
+    oracle = imputer(torch.from_numpy(image.transpose(2, 0, 1)).float(), torch.from_numpy(1.0 - missing).float())
+    ours = impute(image[None], missing[None], tolerance=1e-4)[0]
+    np.testing.assert_allclose(ours, oracle.numpy().transpose(1, 2, 0), atol=0.02)

@@ -163,6 +163,7 @@ def test_a_timm_that_does_not_load_says_why(monkeypatch: pytest.MonkeyPatch, tmp
         build_backbone("timm:resnet18", (), pretrained=False)
 
 
+@pytest.mark.peers
 def test_a_real_model() -> None:
     pytest.importorskip("timm", reason="timm is not installed: pip install 'whycam[timm]'", exc_type=ImportError)
     backbone = build_backbone("timm:resnet18", ("layer2", "layer3"), pretrained=False)

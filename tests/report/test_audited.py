@@ -6,8 +6,6 @@ import base64
 import io
 import json
 import re
-import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -26,7 +24,6 @@ from whycam.report.audited import MOST_DOUBTED, MOST_FILES, detail, files_shown,
 from whycam.types import Estimate, Pixels, Sample
 
 DOCS = Path(__file__).parents[2] / "docs" / "audit.md"
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 TOP = (0.15, 0.0, 0.85, 0.03)
 SURE = Estimate(0.995, 0.873, 1.0)
 
@@ -381,17 +378,6 @@ def test_the_documentation_states_the_levels_that_are_used() -> None:
     rows = [[cell.strip() for cell in line.strip("|").split("|")][1:] for line in table.split("\n\n")[0].splitlines()]
     assert rows == [[f"{LEVELS[kind]:g}", SEVERITIES[kind]] for kind in LEVELS]
     assert f"the lower end of its interval reaches {LOW_LEVEL:g}" in text
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    sync_api = pytest.importorskip("playwright.sync_api", reason="needs Playwright's Python package")
-    if BROWSER is None:
-        pytest.skip("needs Chromium or Chrome on the PATH")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.mark.parametrize("width", [360, 1200])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,10 +16,6 @@ from whycam.report import words
 from whycam.report.contents import ReportInput, WhatIf
 from whycam.report.page import render
 from whycam.types import Band, Exhibit, Predictions, Threshold
-
-sync_api = pytest.importorskip("playwright.sync_api", reason="needs Playwright's Python package")
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="needs Chromium or Chrome on the PATH")
 
 SCRIPTS = Path(words.__file__).parent / "templates"
 N, LEVEL, OWN = 110, 0.05, 0.41
@@ -63,14 +58,6 @@ def path(
     path = tmp_path_factory.mktemp("page") / "report.html"
     path.write_text(render(report, {}), "utf-8")
     return path
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from safetensors import safe_open
 from tests.conftest import take_interrupts
 from whycam import run_folder, train
 from whycam.errors import OptionError, RunError
-from whycam.training.checkpoint import FILE_NAME
+from whycam.run_mark import CHECKPOINT
 
 EPOCHS = 12
 FORKED = get_context("forkserver")
@@ -61,7 +61,7 @@ def test_killed_at_random_moments(parts: Path, uninterrupted: Path, tmp_path: Pa
     kills_while_training = 0
     for attempt in range(4):
         process = train_in_a_process(parts, out)
-        checkpoint = out / FILE_NAME
+        checkpoint = out / CHECKPOINT
         before = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
         # The first time at any moment; then shortly after this process has written an epoch of its own.
         deadline = time.monotonic() + (moments.uniform(0.1, 2.5) if attempt == 0 else 30)
@@ -92,7 +92,7 @@ def test_ctrl_c_finishes_with_what_is_there_and_can_go_on(parts: Path, uninterru
         text=True,
         preexec_fn=take_interrupts,
     )
-    while not (out / FILE_NAME).exists():
+    while not (out / CHECKPOINT).exists():
         assert process.poll() is None
         time.sleep(0.002)
     process.send_signal(signal.SIGINT)
@@ -107,6 +107,7 @@ def test_ctrl_c_finishes_with_what_is_there_and_can_go_on(parts: Path, uninterru
     assert_same(out, uninterrupted)
 
 
+@pytest.mark.usefixtures("no_report")
 def test_more_epochs_go_on_from_a_finished_run(parts: Path, uninterrupted: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     train(parts, out=out, recipe="classic", epochs=5, seed=7, device="cpu")
@@ -114,6 +115,7 @@ def test_more_epochs_go_on_from_a_finished_run(parts: Path, uninterrupted: Path,
     assert_same(out, uninterrupted)
 
 
+@pytest.mark.usefixtures("no_report")
 def test_what_changed_since_is_named(parts: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     train(parts, out=out, recipe="classic", epochs=2, seed=7, device="cpu")
@@ -131,11 +133,12 @@ def test_what_changed_since_is_named(parts: Path, tmp_path: Path) -> None:
     assert before == {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
 
 
+@pytest.mark.usefixtures("no_report")
 def test_a_damaged_checkpoint_is_named(parts: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     train(parts, out=out, recipe="classic", epochs=1, device="cpu")
-    content = (out / FILE_NAME).read_bytes()
+    content = (out / CHECKPOINT).read_bytes()
     for damaged in (content[:1000], b"", content[:8] + b"x" + content[9:]):
-        (out / FILE_NAME).write_bytes(damaged)
+        (out / CHECKPOINT).write_bytes(damaged)
         with pytest.raises(RunError, match="is damaged"):
             train(parts, out=out, recipe="classic", epochs=2, device="cpu", resume=True)

@@ -6,15 +6,14 @@ model as on the recipes' heads, and a linear model can be cross-validated severa
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from whycam.audits.folds import deal
+from whycam.data.hushed import HUSHED_SOLVERS
 from whycam.data.parallel import in_order
 from whycam.types import Floats
 
@@ -58,6 +57,8 @@ def coordinates(features: Floats, *, seed: int) -> Floats:
     # From the Gram matrix of the rows, of which there are fewer than features.
     variances, vectors = np.linalg.eigh((x @ x.T).astype(np.float64))
     kept = np.flatnonzero(variances > 1e-6 * max(float(variances[-1]), 1e-12))[::-1][:_DIRECTIONS]
+    if not len(kept):  # no two rows differ
+        return np.zeros((n, 1), dtype=np.float32)
     basis = (x.T @ (vectors[:, kept] / np.sqrt(variances[kept])).astype(x.dtype)).astype(x.dtype)
     found = np.empty((n, len(kept)), dtype=np.float32)
     for part in _parts(n):
@@ -83,9 +84,8 @@ def trained_logits(rows: Floats, anomalous: Bools, *, train: Bools, judged: Bool
     model = LogisticRegression(
         C=_INVERSE_PENALTY, class_weight="balanced", solver="newton-cholesky", max_iter=300, tol=_TOLERANCE
     )
-    with warnings.catch_warnings():
-        # Where the last step finds nothing to gain, Newton's method hands over to a slower one, and says so.
-        warnings.simplefilter("ignore", ConvergenceWarning)
+    # Where the last step finds nothing to gain, Newton's method hands over to a slower one, and says so.
+    with HUSHED_SOLVERS:
         model.fit(rows[train].astype(np.float64), anomalous[train])
     logits: Floats = model.decision_function(rows[judged])
     return logits

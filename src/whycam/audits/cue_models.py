@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import brentq
 from scipy.stats import norm, rankdata
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from whycam.audits.folds import deal
+from whycam.data.hushed import HUSHED_SOLVERS
 from whycam.types import Estimate, Floats
 
 _Bools = npt.NDArray[np.bool_]
@@ -62,8 +60,7 @@ def held_out_scores(numbers: Floats, shares: Floats, anomalous: _Bools, folds: _
             continue
         model = LogisticRegression(C=_INVERSE_PENALTY, solver="newton-cholesky", max_iter=100)
         # Where the first step finds nothing to gain, Newton's method hands over to a slower one, and says so.
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
+        with HUSHED_SOLVERS:
             model.fit(inputs[~out], anomalous[~out])
         scores[out] = model.decision_function(inputs[out])
     return scores

@@ -63,7 +63,7 @@ def find_clusters(
 
     Args:
         samples: N images.
-        digests: of each file's content.
+        digests: of each image's pixels: files that differ in their bytes alone are copies too.
         fingerprints: (N, 4160), as `fingerprints_of` has them.
         rows: (N, K) coordinates of features, as `cheap_head.coordinates` has them.
         sizes: N heights and widths as stored, for `augmented_pairs`; without them, images are taken for squares.

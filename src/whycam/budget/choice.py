@@ -160,6 +160,11 @@ def _sentences(
         f"Budget {spelled(budget)}: {_described(recipe)}, which takes about {spelled(seconds)} on this machine, "
         "with the audit before it and the report after it."
     )
+    if isinstance(recipe, FinetuneRecipe):
+        found += (
+            " The fine-tuned network is taken only if it judges held-out training images better than that of the "
+            f"recipe default by {recipe.clear:g} standard errors; otherwise the result is that of default."
+        )
     speed = (
         f"Measured here: {_milliseconds(speeds.read)} to read an image, "
         f"{_milliseconds(speeds.pooled[side])} to run the network on it"

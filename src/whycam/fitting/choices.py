@@ -79,15 +79,15 @@ def _listed(views: tuple[int, ...]) -> str:
     return f"the image {', '.join(NAMES[view] for view in views)}"
 
 
-def tuning_sentence(before: float, after: float, error: float, *, tuned: bool) -> str:
-    """Whether fine-tuning made the network better, by log loss with the standard error of the difference."""
+def tuning_sentence(before: float, after: float, error: float, *, clear: float, tuned: bool) -> str:
+    """Whether fine-tuning made the network better, by log loss: `clear` standard errors of the difference are asked."""
     text = (
         f"Fine-tuning: log loss on held-out training images {number(after)}, against {number(before)} with the network "
         f"as it was (standard error of the difference {number(error)})"
     )
     if tuned:
-        return f"{text}, so the fine-tuned network is taken."
-    return f"{text}: no clear gain, so the network stays as it was, as in the recipe default."
+        return f"{text}: better by more than {clear:g} of these, so the fine-tuned network is taken."
+    return f"{text}: not better by {clear:g} of these, so the network stays as it was, as in the recipe default."
 
 
 def weights_sentence(losses: Mapping[float, float], chosen: float) -> str:

@@ -10,9 +10,7 @@ from torch import Tensor, nn
 
 from whycam.card import CellGrid
 from whycam.errors import OptionError
-
-EFFICIENTNET_LITE0 = "efficientnet-lite0"
-TIMM_PREFIX = "timm:"
+from whycam.networks.names import EFFICIENTNET_LITE0, TIMM_PREFIX
 
 
 class Backbone(nn.Module, ABC):

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from whycam.card import CellGrid
 from whycam.errors import OptionError
-from whycam.networks.backbone import EFFICIENTNET_LITE0, Backbone
+from whycam.networks.backbone import Backbone
+from whycam.networks.names import EFFICIENTNET_LITE0
 
 _BLOCKS = 16
 _EPSILON = 1e-3  # TensorFlow's, with which the published weights were trained

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime as ort
 import torch
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 from torch import Tensor
@@ -18,6 +17,7 @@ from torch import Tensor
 from whycam.data.parallel import in_order
 from whycam.networks.backbone import Backbone
 from whycam.networks.efficientnet_lite import INPUT_MEAN, INPUT_SCALE, EfficientNetLite0, SameConv
+from whycam.networks.onnx_runtime import InferenceSession, SessionOptions
 
 # What every onnxruntime since 1.15 reads; the graph needs nothing newer.
 _OPSET = 17
@@ -37,7 +37,7 @@ class Engine:
         self.channels = backbone.channels
         self._check = backbone.check
         self._layers = tuple(_folded(name, layer) for name, layer in backbone.row())
-        self._sessions: dict[tuple[bool, bool], ort.InferenceSession] = {}
+        self._sessions: dict[tuple[bool, bool], InferenceSession] = {}
 
     def __call__(self, images: Tensor) -> tuple[Tensor, ...]:
         """The maps of each tap, (N, K, h, w), from images on the CPU; as `EfficientNetLite0.forward`."""
@@ -55,14 +55,14 @@ class Engine:
         results = list(in_order(lambda n: session.run(None, {_IMAGES: pixels[n : n + 1]}), range(len(pixels))))
         return tuple(torch.from_numpy(np.concatenate(maps)) for maps in zip(*results, strict=True))
 
-    def _session(self, *, grey: bool, pooled: bool) -> ort.InferenceSession:
+    def _session(self, *, grey: bool, pooled: bool) -> InferenceSession:
         key = (grey, pooled)
         if key not in self._sessions:
-            options = ort.SessionOptions()
+            options = SessionOptions()
             options.intra_op_num_threads = 1
             options.log_severity_level = _ERRORS_ONLY
             model = _graph(self._layers, self.taps, grey=grey, pooled=pooled)
-            self._sessions[key] = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+            self._sessions[key] = InferenceSession(model, options, providers=["CPUExecutionProvider"])
         return self._sessions[key]
 
 

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from whycam.card import CellGrid
 from whycam.errors import MissingDependencyError, OptionError, RunError
-from whycam.networks.backbone import TIMM_PREFIX, Backbone
+from whycam.networks.backbone import Backbone
+from whycam.networks.names import TIMM_PREFIX
 
 _INSTALL = 'install it with pip install "whycam[timm]"'
 

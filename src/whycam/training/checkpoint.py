@@ -16,10 +16,9 @@ from torch import Tensor
 
 from whycam.atomic import write_bytes
 from whycam.errors import RunError
-from whycam.run_mark import check_schema
+from whycam.run_mark import CHECKPOINT, check_schema
 from whycam.types import EpochRecord
 
-FILE_NAME = "checkpoint.safetensors"
 SCHEMA = 1
 """Version of what is in the header; raised when what it holds changes its meaning."""
 
@@ -59,12 +58,12 @@ def save_checkpoint(folder: Path, plan: Plan, history: tuple[EpochRecord, ...], 
     meta = _META.dump_json((plan, history)).decode()
     mark = json.dumps({"schema": SCHEMA, "versions": {"whycam": version("whycam")}})
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_bytes(folder / FILE_NAME, save(contiguous, metadata={"whycam": meta, "mark": mark}))
+    write_bytes(folder / CHECKPOINT, save(contiguous, metadata={"whycam": meta, "mark": mark}))
 
 
 def load_checkpoint(folder: Path) -> Checkpoint | None:
     """The checkpoint in `folder`, or None where there is none; RunError where it is damaged or of another version."""
-    path = folder / FILE_NAME
+    path = folder / CHECKPOINT
     if not path.exists():
         return None
     try:

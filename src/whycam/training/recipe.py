@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal
 
 from whycam.errors import OptionError, one_of
-from whycam.networks.backbone import EFFICIENTNET_LITE0
+from whycam.networks.names import EFFICIENTNET_LITE0
 from whycam.types import Fewest
 
 Symmetry = Literal["auto", "none", "flip", "all"]
@@ -130,7 +130,7 @@ class FinetuneRecipe:
     """Of the training images, kept to choose weights and to calibrate scores."""
     shares: tuple[float, ...] = (0.5, 0.7, 0.85, 1.0)
     """Of the way from the pretrained weights to the fine-tuned ones, to choose from."""
-    clear: float = 1.0
+    clear: float = 2.0
     """By so many standard errors they must judge the images kept out better than the pretrained ones, or these stay."""
     head: HeadSettings = field(default_factory=HeadSettings)
 

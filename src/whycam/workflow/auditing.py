@@ -6,17 +6,15 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from whycam.admission import readable
+from whycam.admission import check_several, readable
 from whycam.atomic import write_text
-from whycam.audit_cache import audit_once
-from whycam.auditing import features_of, pictured
 from whycam.audits.audit import Audit
 from whycam.data.facts import gather
 from whycam.data.samples import check_classes, open_dataset
 from whycam.errors import RunError
+from whycam.networks.device import check_device
 from whycam.progress import SILENT, Progress
 from whycam.report.audit_words import to_json
-from whycam.report.audited import write_audit_page
 from whycam.run_folder import AUDIT
 from whycam.training.recipe import DEFAULT
 from whycam.types import AS_USUAL, Dataset, Reading
@@ -46,14 +44,22 @@ def audit(
     folder = None if out is None else Path(out)
     if folder is not None and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise RunError(f"{folder} exists already: name a new folder with --out.")
+    check_device(device)
     found = data if isinstance(data, Dataset) else open_dataset(data, reading)
     check_classes(found, DEFAULT.fewest)
+    # These import torch and scikit-learn, which takes seconds: most mistakes have been told by now.
+    from whycam.audit_cache import audit_once
+    from whycam.auditing import features_of, pictured
+
     dataset, pixels = readable(found, DEFAULT.size_hw, strict=False, progress=progress)
     check_classes(dataset, DEFAULT.fewest)
+    check_several(dataset, pixels)
     audited = audit_once(dataset, pixels, features_of(DEFAULT), seed=seed, device=device, progress=progress).audit
     # An audit that was made before knows nothing of what was left out this time.
     audited = replace(audited, data=gather(dataset))
     if folder is not None:
+        from whycam.report.audited import write_audit_page
+
         folder.mkdir(parents=True, exist_ok=True)
         shown = pictured(audited, dataset, pixels)
         write_audit_page(

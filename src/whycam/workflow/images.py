@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from whycam.data.facts import gather
 from whycam.data.samples import open_unlabelled
 from whycam.errors import RunError
 from whycam.explain.methods import method_named
-from whycam.inspection import Inspection
+from whycam.networks.device import check_device
 from whycam.progress import SILENT, Progress
-from whycam.report.data_words import left_out_lines
-from whycam.streaming import explain_images, folder_names, score_images
+from whycam.run_mark import check_finished
 from whycam.types import Dataset, Scored, Skipped
-from whycam.workflow.runs import load
+
+if TYPE_CHECKING:
+    from whycam.inspection import Inspection
 
 
 def explain(
@@ -46,13 +48,19 @@ def explain(
             method's colour scale is to be set by.
     """
     how_shown = None if method is None else method_named(method)
-    detector = load(run, device=device)
-    found = open_unlabelled(images, first_page=first_page or detector.card.model.first_page)
+    check_device(device)
+    check_finished(Path(run))
+    found = open_unlabelled(images, first_page=first_page)
+    # These import torch, which takes seconds: most mistakes have been told by now.
+    from whycam.streaming import explain_images, folder_names
+    from whycam.workflow.runs import load
+
     _say_left_out(found, progress)
     folders = [Path(out) / name for name in folder_names(found.samples)]
     taken = [folder for folder in folders if folder.exists()]
     if taken:
         raise RunError(f"{taken[0]} exists already: name another folder with --out.")
+    detector = load(run, device=device)
     if how_shown is not None and how_shown != detector.card.heatmap.method:
         # What judges runs imports scikit-learn and matplotlib, which nothing else here needs.
         from whycam.judging import show_by
@@ -81,12 +89,19 @@ def score(
     Raises:
         DataError: a path does not exist, or holds no image (at once); with `strict`, a file that cannot be read.
     """
-    detector = load(run, device=device)
-    found = open_unlabelled(data, first_page=first_page or detector.card.model.first_page)
+    check_device(device)
+    check_finished(Path(run))
+    found = open_unlabelled(data, first_page=first_page)
+    # These import torch, which takes seconds: most mistakes have been told by now.
+    from whycam.streaming import score_images
+    from whycam.workflow.runs import load
+
     _say_left_out(found, progress)
-    return score_images(detector, found, strict=strict, progress=progress)
+    return score_images(load(run, device=device), found, strict=strict, progress=progress)
 
 
 def _say_left_out(found: Dataset, progress: Progress) -> None:
+    from whycam.report.data_words import left_out_lines
+
     for label, text in left_out_lines(gather(found)):
         progress.say(f"{label:<10}{text}")

@@ -5,27 +5,25 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from whycam import run_folder
-from whycam.admission import check_apart, levels_of_training, readable
+from whycam.admission import check_apart, check_several, levels_of_training, readable
 from whycam.atomic import write_text
-from whycam.budget import parse_duration, within
-from whycam.bundle import describe_data, make_card, save_bundle
+from whycam.budget.durations import parse_duration
 from whycam.data.samples import check_classes, open_dataset
 from whycam.data.split import check_split_options, split_samples
-from whycam.detector import Detector
 from whycam.errors import OptionError, one_of
 from whycam.explain.methods import method_named
-from whycam.fitting.fit import fit
 from whycam.fitting.line import Line
-from whycam.fitting.novelty import learn_novelty
-from whycam.fitting.plan import plan, to_hold_out
-from whycam.networks.device import pick_device
+from whycam.networks.device import check_device, pick_device
 from whycam.progress import SILENT, Progress
 from whycam.report.audit_words import to_json
 from whycam.training.recipe import DEFAULT, ClassicRecipe, choose_recipe
 from whycam.types import AS_USUAL, Dataset, Reading
-from whycam.workflow.runs import Run
+
+if TYPE_CHECKING:
+    from whycam.workflow.runs import Run
 
 SPLITS = ("given", "safe")
 
@@ -97,17 +95,26 @@ def train(
     check_split_options(test_share, seed=seed)
     if split not in SPLITS:
         raise OptionError(one_of("split", SPLITS, split))
-    pick_device(device)
+    check_device(device)
     folder = Path(out)
     run_folder.check_writable(folder, resume=resume, overwrite=overwrite)
     found = data if isinstance(data, Dataset) else open_dataset(data, reading)
     check_classes(found, chosen.fewest)
     check_apart(folder, found)
-    # These import scikit-learn and matplotlib, which takes about a second: most mistakes have been told by now, and the
+    # These import torch, scikit-learn and matplotlib, which takes seconds: most mistakes have been told by now, and the
     # budget pays for it.
     from whycam.audit_cache import audit_once
     from whycam.auditing import features_of, pictured
+    from whycam.budget.choice import within
+    from whycam.bundle import describe_data, make_card, save_bundle
+    from whycam.detector import Detector
+    from whycam.fitting.fit import fit
+    from whycam.fitting.novelty import learn_novelty
+    from whycam.fitting.plan import plan, to_hold_out
     from whycam.judging import judge, show_by
+    from whycam.workflow.runs import Run
+
+    pick_device(device)
 
     told: tuple[str, ...] = ()
     deadline = None
@@ -131,6 +138,7 @@ def train(
     chosen = line.with_scores(chosen)
     dataset, pixels = readable(found, chosen.size_hw, strict=strict, progress=progress)
     check_classes(dataset, chosen.fewest)
+    check_several(dataset, pixels)
     if split == "safe":
         dataset = dataset.without_split("--split safe was asked for")
     found_wrong = audit_once(dataset, pixels, features_of(chosen), seed=seed, device=device, progress=progress)
