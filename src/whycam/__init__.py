@@ -6,7 +6,6 @@ The names below are loaded when first used, so that importing the package stays 
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -33,10 +32,14 @@ _HOMES = {
 }
 
 __all__ = sorted(_HOMES)
-__version__ = version("whycam")
+__version__: str
 
 
 def __getattr__(name: str) -> object:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("whycam")
     if name not in _HOMES:
         raise AttributeError(f"module 'whycam' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

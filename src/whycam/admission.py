@@ -84,7 +84,7 @@ def check_several(dataset: Dataset, pixels: PixelCache) -> None:
     if all((pixels.read(rows[at : at + _AT_ONCE]) == first).all() for at in range(1, len(rows), _AT_ONCE)):
         raise DataError(
             f"All {len(rows):,} images in {printable(dataset.root)} are the same picture (equal in every pixel, as "
-            f"{dataset.samples[0].file}), so nothing can be learned: look how they were made, and take others."
+            f"{dataset.samples[0].file}), so nothing can be learned: check how they were made, and use others."
         )
 
 

@@ -84,4 +84,8 @@ def _fail(text: str, *, code: int = 2) -> NoReturn:
         sys.stderr.write(f"whycam: {line}\n")
     if "--json" in sys.argv[1:]:
         print_json({"error": text})
+    if code == _INTERRUPTED:
+        # An interrupt inside code that was compiled from text, as dataclasses and imports do, is remembered by Python,
+        # which then dies by the signal whatever the exit code is, unless other such code has run since.
+        exec("")
     raise SystemExit(code)

@@ -150,7 +150,7 @@ def test_what_is_told_of_copies(n: int, severity: str) -> None:
     (told,) = duplicate_findings([sample(f"{row}.png") for row in range(n)], found)
     assert (told.kind, told.severity, told.n_files) == ("augmented-copies", severity, 4)
     assert told.files == ("0.png", "1.png", "2.png", "3.png") and f"4 of {n} images" in told.sentence
-    assert "in 2 sources" in told.sentence and "`--split safe`" in told.sentence
+    assert "in 2 clusters of up to" in told.sentence and "`--split safe`" in told.sentence
 
 
 @pytest.mark.parametrize(

@@ -154,7 +154,7 @@ def test_enough_images_of_few_parts_are_few(tmp_path: Path) -> None:
     units = [sample.file if sample.anomalous else f"part {row % 12}" for row, sample in enumerate(samples)]
     (finding,) = quality(samples, units)
     high = binomtest(0, 12, alternative="less").proportion_ci(0.95).high
-    assert finding.sentence.startswith("Only 12 normal images that are independent (40 in all): ")
+    assert finding.sentence.startswith("Only 12 independent normal images (40 in all): ")
     assert f"false-alarm rate of at most {100 * high:.0f} %" in finding.sentence
 
 

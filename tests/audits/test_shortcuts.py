@@ -348,11 +348,12 @@ def test_of_very_many_images_a_part_is_looked_at(tmp_path: Path, monkeypatch: py
     assert find_shortcuts(facts, units).findings[0].sentence.startswith("The bottom border (")
 
 
-def test_too_few_images_are_said_to_be_so(tmp_path: Path) -> None:
-    found = shortcuts(samples_of(tmp_path, n=(20, 4), spoil=bright_edge))
+@pytest.mark.parametrize(("n", "few"), [(4, "4 anomalous images are"), (1, "1 anomalous image is")])
+def test_too_few_images_are_said_to_be_so(n: int, few: str, tmp_path: Path) -> None:
+    found = shortcuts(samples_of(tmp_path, n=(20, n), spoil=bright_edge))
     (finding,) = found.findings
     assert found.table == () and finding.severity == "note"
-    assert "the 4 anomalous images are too few, and at least 5 independent ones" in finding.sentence
+    assert f"the {few} too few, and at least 5 independent ones" in finding.sentence
 
 
 def test_one_cue_that_all_images_share_is_no_model(tmp_path: Path) -> None:

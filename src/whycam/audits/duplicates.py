@@ -238,13 +238,15 @@ def _augmented(samples: Sequence[Sample], clusters: Clusters) -> list[Finding]:
     if not len(rows):
         return []
     numbers = np.unique(clusters.near[rows])
-    touched = int(np.isin(clusters.near, numbers).sum())
+    sizes = np.bincount(clusters.near)[numbers]
+    touched = int(sizes.sum())
     first, second = (samples[row].file for row in rows[0])
     sentence = (
         f"{touched:,} of {len(samples):,} images show the same as others, turned, mirrored, moved, zoomed or lit "
-        f"differently ({second} and {first}, for example), in {counted(len(numbers), 'source')}: copies made by "
-        "augmentation, or shots of one thing. A split that WhyCAM draws keeps each source whole, any other leaks: use "
-        "`--split safe`, and augment after splitting, training images only."
+        f"differently ({second} and {first}, for example), in {counted(len(numbers), 'cluster')} of up to "
+        f"{sizes.max():,}: copies made by augmentation, or shots of one thing. A split that WhyCAM draws keeps each "
+        "cluster whole, any other leaks: where the data give one, use `--split safe`, and augment after splitting, "
+        "training images only."
     )
     severity: Severity = "warning" if touched >= _MOSTLY * len(samples) else "note"
     return [Finding("augmented-copies", severity, sentence, _two_by_two(samples, rows.tolist()), touched)]

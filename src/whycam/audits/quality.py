@@ -205,11 +205,12 @@ def _classes(measured: Measured, units: Sequence[str]) -> Iterator[Finding]:
         # Clopper and Pearson's one-sided bound (1934, Biometrika 26:404) where nothing was missed.
         least = (1 - _SURE) ** (1 / n_units)
         shown = f"{figure[which]} {100 * (least if which else 1 - least):.0f} %"
-        alone = "" if n == n_units else f" that are independent ({n} in all)"
+        alone = counted(n_units, f"{name} image" if n == n_units else f"independent {name} image")
+        all_of = "" if n == n_units else f" ({n:,} in all)"
         yield Finding(
             "few images",
             "warning" if n_units < VERY_FEW else "note",
-            f"Only {counted(n_units, f'{name} image')}{alone}: even a model that makes no mistake on any of them is "
+            f"Only {alone}{all_of}: even a model that makes no mistake on {'any of them' if n_units > 1 else 'it'} is "
             f"only shown to have a {shown} (with {100 * _SURE:.0f} % confidence); add {name} images.",
         )
     rare = int(min(anomalous.sum(), (~anomalous).sum()))

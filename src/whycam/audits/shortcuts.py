@@ -109,12 +109,15 @@ def _untested(measured: Measured, units: Sequence[str]) -> Finding:
     which = int(n_units[1] < n_units[0])
     name, n = ("normal", "anomalous")[which], int((anomalous == bool(which)).sum())
     few = counted(n_units[which], "group")
-    of = f" come from only {few} (images that belong together are one)" if n_units[which] < n else " are too few"
+    if n_units[which] < n:
+        why = f"come from only {few} (images that belong together are one)"
+    else:
+        why = "are too few" if n > 1 else "is too few"
     return Finding(
         "shortcuts not looked for",
         "note",
         "Whether something besides the object tells the classes apart could not be tested: the "
-        f"{counted(n, f'{name} image')}{of}, and at least {N_FOLDS} independent ones of each class are needed. "
+        f"{counted(n, f'{name} image')} {why}, and at least {N_FOLDS} independent ones of each class are needed. "
         f"A shortcut would not be seen: add {name} images of other parts.",
     )
 
