@@ -59,6 +59,7 @@ def test_wrong_paths_and_options_are_told_before_slow_imports(parts: Path, tmp_p
         ["audit", data, "--out", run],
         ["audit", data, "--device", "tpu"],
         ["audit", data, "--sead", "1"],
+        ["audit", data, "--seed", "-1"],
         ["train", "/nowhere", "--out", new],
         ["train", data, "--out", run],
         ["train", data, "--out", new, "--recipe", "magic"],
@@ -76,6 +77,8 @@ def test_wrong_paths_and_options_are_told_before_slow_imports(parts: Path, tmp_p
         ["score", "/nowhere", data, "--out", new],
         ["score", run, "/nowhere", "--out", new],
         ["score", run, data, "--out", new, "--device", "tpu"],
+        ["score", run, data, "--out", str(tmp_path / "card.json")],
+        ["score", run, data, "--out", "/nowhere/scores.csv"],
     ]
     code = f"""
 from whycam.cli import main

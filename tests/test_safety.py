@@ -198,7 +198,7 @@ def test_places_that_cannot_be_written_to(
         assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("seed", [-1, 2**63, 10**20])
+@pytest.mark.parametrize("seed", [-1, 2**32, 2**63, 10**20])
 def test_a_seed_out_of_range_is_told_before_anything_happens(
     trained: Path, parts: Path, tmp_path: Path, seed: int
 ) -> None:
@@ -206,6 +206,8 @@ def test_a_seed_out_of_range_is_told_before_anything_happens(
     with pytest.raises(OptionError, match="`seed` must be"):
         whycam.train(parts, out=tmp_path / "run", seed=seed, overwrite=True)
     assert (tmp_path / "run" / "model.safetensors").exists()
+    with pytest.raises(OptionError, match="`seed` must be"):
+        whycam.audit(parts, seed=seed)
 
 
 @pytest.mark.usefixtures("no_report")

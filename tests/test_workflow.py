@@ -327,7 +327,7 @@ def test_overwriting_waits_until_the_data_are_known_to_be_good(trained: Path, tm
         ({"epochs": 0}, "`epochs` must be 1 or more, got 0 instead."),
         ({"test_share": 1.0}, "`test_share` must be above 0 and below 1, got 1.0 instead."),
         ({"device": "gpu"}, "`device` must be auto, cpu or cuda, got 'gpu' instead."),
-        ({"seed": -1}, "`seed` must be 0 or more and below 2^63, got -1 instead."),
+        ({"seed": -1}, "`seed` must be 0 or more and below 2^32, got -1 instead."),
     ],
 )
 def test_bad_options_are_named(parts: Path, tmp_path: Path, options: dict[str, object], message: str) -> None:

@@ -304,6 +304,8 @@ def score(
     to_screen = str(out) == "-"
     if to_screen and as_json:
         raise OptionError("--out - and --json both want standard output: give one of them.")
+    if not to_screen:
+        run_folder.check_new_table(out)
     scored = workflow.score(run, data, first_page=first_page, device=device, strict=strict, progress=_progress(as_json))
     if to_screen:
         run_folder.stream_scores(sys.stdout, scored)

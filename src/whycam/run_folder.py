@@ -222,6 +222,14 @@ def write_predictions(
     write_text(folder / PREDICTIONS, table(("file", "split", "target", "score", "verdict", "novelty_p"), rows))
 
 
+def check_new_table(path: Path) -> None:
+    """RunError where `new_table` would surely fail: said before the minutes that what goes into it may take."""
+    if path.exists():
+        raise RunError(f"{path} exists already: name another file with --out.")
+    if not path.parent.is_dir():
+        raise RunError(f"{path} cannot be written (there is no folder {path.parent}): name another file with --out.")
+
+
 @contextmanager
 def new_table(path: Path) -> Iterator[TextIO]:
     """A new CSV file to write to; RunError where there is one already, or it cannot be made."""

@@ -97,6 +97,14 @@ def test_photos_of_one_part_are_one_piece_of_evidence() -> None:
     assert whole is None or not whole.against
 
 
+def test_one_image_unlike_all_others_is_no_group() -> None:
+    truth = np.arange(30) % 2 == 0
+    values = features(truth, 1.0, np.random.default_rng(0))
+    values[0] += 100.0
+    groups = found(values, truth)
+    assert groups is None or 1 not in groups.sizes
+
+
 def test_too_few_say_nothing() -> None:
     rng = np.random.default_rng(0)
     truth = np.arange(40) < 8

@@ -125,7 +125,7 @@ def test_seed_zero_is_a_seed() -> None:
 def test_elpv_protocol() -> None:
     divided, text = split_samples(elpv_dataset(), 0.25, seed=0)
     assert text == (
-        "1,968 images to train, 656 to test (25.0%), drawn at random with seed 0, stratified by target and kind."
+        "1,968 images to train, 656 to test (25.0 %), drawn at random with seed 0, stratified by target and kind."
     )
     everything = Counter((sample.target, sample.kind) for sample in divided.samples)
     tested = Counter((sample.target, sample.kind) for sample in divided.samples if sample.split == "test")
@@ -173,7 +173,7 @@ def test_a_given_split_is_kept() -> None:
     samples = (*data.samples[:3], replace(data.samples[3], split="test"))
     divided, text = split_samples(replace(data, samples=samples), 0.9, seed=1)
     assert divided.samples == samples
-    assert text == "3 images to train, 1 to test (25.0%), given with the data."
+    assert text == "3 images to train, 1 to test (25.0 %), given with the data."
 
 
 def test_unusable_given_splits() -> None:

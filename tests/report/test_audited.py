@@ -17,6 +17,7 @@ from PIL import Image
 
 from whycam.audits.audit import SCHEMA, Audit, CueResult, DoubtedLabel, Optimism
 from whycam.audits.cue_trials import LEVELS, LOW_LEVEL, SEVERITIES
+from whycam.audits.cues import CueKind
 from whycam.audits.findings import Finding
 from whycam.report import audit_words
 from whycam.report.audit_dots import Axis, cue_plot, optimism_plot
@@ -182,6 +183,13 @@ def test_a_shortcut_that_few_groups_leave_open_is_not_nothing() -> None:
         found = replace(CLEAN, findings=(finding,))
         assert audit_words.verdict(found).startswith("A shortcut cannot be ruled out")
         assert "nothing" not in audit_words.next_step(found)
+
+
+@pytest.mark.parametrize(("kind", "open_"), [("camera", True), ("recording", True), ("appearance", False)])
+def test_the_verdict_does_not_contradict_the_line_on_cues(kind: CueKind, open_: bool) -> None:
+    found = replace(CLEAN, findings=(), cues=(CueResult("it", kind, HIGH, in_doubt=True),))
+    assert "may tell the classes apart" in audit_words.cues_sentence(found)
+    assert audit_words.verdict(found).startswith("A shortcut cannot be ruled out") == open_
 
 
 def test_a_name_with_a_line_end_stays_on_its_line(tmp_path: Path) -> None:

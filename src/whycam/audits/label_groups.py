@@ -148,7 +148,8 @@ def _held_out(rows: Floats, labels: _Bools, folds: npt.NDArray[np.intp]) -> Floa
     scores = np.zeros(len(rows))
     for fold in np.unique(folds):
         held = folds == fold
-        if len(set(labels[~held].tolist())) == 2:
+        n_high = int(labels[~held].sum())
+        if min(n_high, int((~held).sum()) - n_high) > 1:
             model = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto", priors=[0.5, 0.5])
             scores[held] = model.fit(rows[~held], labels[~held]).decision_function(rows[held])
     return scores

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from whycam.data.tiff_samples import Values
 from whycam.data.tiff_tags import Kind
+from whycam.data.words import share
 
 Found = Literal["bits in use", "unit range", "range in use", "full range"]
 
@@ -202,15 +203,15 @@ def _in_use(images: Sequence[ValueRange]) -> tuple[float, float]:
 def sentence(remark: Remark) -> str:
     """The remark as one sentence about an image."""
     count = f"{remark.number:.0f}"
-    share = f"{remark.number:.0%} of its values" if remark.number >= 0.01 else "Some of its values"
+    part = f"{share(remark.number)} % of its values" if remark.number >= 0.01 else "Some of its values"
     return {
         "alpha ignored": "Its transparency is ignored, as it would hide every pixel.",
         "bands ignored": f"{count} band{'' if count == '1' else 's'} of unknown meaning beside its colours "
         f"{'is' if count == '1' else 'are'} ignored.",
         "inverted": "It stores white as the lowest value, and is read so.",
         "first page": f"Only the first of its {count} pages is read.",
-        "below levels": f"{share} are darker than black in the training images, and shown as black.",
-        "above levels": f"{share} are brighter than white in the training images, and shown as white.",
+        "below levels": f"{part} are darker than black in the training images, and shown as black.",
+        "above levels": f"{part} are brighter than white in the training images, and shown as white.",
         "eight bits": "It has 8 bits a sample, where all training images have more: its brightness may be on another "
         "scale.",
         "wide": f"It has {count} bits a sample, where all training images have 8: its brightness may be on another "

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from whycam.data.words import counted
+from whycam.data.words import counted, share
 from whycam.errors import DataError, OptionError, printable
 from whycam.types import ANOMALOUS_ABOVE, Dataset, Fewest, Sample
 
@@ -64,11 +64,16 @@ def split_samples(dataset: Dataset, test_share: float, *, seed: int, fewest: Few
 
 
 def check_split_options(test_share: float, *, seed: int) -> None:
-    """Raises OptionError unless 0 < test_share < 1 and seed is in [0, 2^63), where every generator takes it."""
+    """Raises OptionError unless 0 < test_share < 1 and `check_seed` passes."""
     if not 0.0 < test_share < 1.0:
         raise OptionError(f"`test_share` must be above 0 and below 1, got {test_share!r} instead.")
-    if not 0 <= seed < 2**63:
-        raise OptionError(f"`seed` must be 0 or more and below 2^63, got {seed!r} instead.")
+    check_seed(seed)
+
+
+def check_seed(seed: int) -> None:
+    """Raises OptionError unless the seed is in [0, 2^32), where every generator takes it."""
+    if not 0 <= seed < 2**32:
+        raise OptionError(f"`seed` must be 0 or more and below 2^32, got {seed!r} instead.")
 
 
 def _check_given(dataset: Dataset, fewest: Fewest) -> None:
@@ -124,7 +129,7 @@ def _few_notes(dataset: Dataset) -> tuple[str, ...]:
 
 def _sentence(dataset: Dataset, how: str) -> str:
     n, n_test = len(dataset.samples), sum(sample.split == "test" for sample in dataset.samples)
-    return f"{n - n_test:,} images to train, {n_test:,} to test ({n_test / n:.1%}), {how}."
+    return f"{n - n_test:,} images to train, {n_test:,} to test ({share(n_test / n)} %), {how}."
 
 
 def _drawn(samples: list[Sample], test_share: float, rng: np.random.Generator, fewest: Fewest) -> _Bools:

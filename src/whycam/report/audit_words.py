@@ -161,7 +161,10 @@ def from_json(text: bytes) -> Audit:
 
 def _possible_shortcut(audit: Audit) -> bool:
     warned = any(finding.kind == SHORTCUT and finding.severity != "note" for finding in audit.findings)
-    return warned or any(finding.kind == POSSIBLE_SHORTCUT for finding in audit.findings)
+    said = any(cue.severity is not None for cue in audit.cues)
+    # Appearance is in doubt wherever images are few and defects plain.
+    in_doubt = any(cue.in_doubt and cue.kind in ("recording", "camera") for cue in audit.cues)
+    return warned or (in_doubt and not said) or any(finding.kind == POSSIBLE_SHORTCUT for finding in audit.findings)
 
 
 def _line(name: str, text: str) -> str:

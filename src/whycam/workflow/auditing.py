@@ -11,6 +11,7 @@ from whycam.atomic import write_text
 from whycam.audits.audit import Audit
 from whycam.data.facts import gather
 from whycam.data.samples import check_classes, open_dataset
+from whycam.data.split import check_seed
 from whycam.errors import RunError
 from whycam.networks.device import check_device
 from whycam.progress import SILENT, Progress
@@ -45,6 +46,7 @@ def audit(
     if folder is not None and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise RunError(f"{folder} exists already: name a new folder with --out.")
     check_device(device)
+    check_seed(seed)
     found = data if isinstance(data, Dataset) else open_dataset(data, reading)
     check_classes(found, DEFAULT.fewest)
     # These import torch and scikit-learn, which takes seconds: most mistakes have been told by now.
