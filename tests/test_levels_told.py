@@ -70,6 +70,8 @@ def test_an_image_outside_the_levels_is_flagged(
     assert "8 bits a sample" in eight.warning
     done = whycam_here("score", run, new, "--out", tmp_path / "scores.csv", "--json")
     assert done.returncode == 0, done.stderr
+    done = whycam_here("explain", run, new / "b-bright.png", "--out", tmp_path / "explained")
+    assert f"Warning   {(new / 'b-bright.png').as_posix()}: {bright.warning}" in done.stdout
     inspected = load(run).inspect(new / "b-bright.png")
     assert inspected.summary()["warnings"] == [bright.warning]
 

@@ -76,7 +76,7 @@ def test_slow_methods_look_at_fewer_images_and_say_so(trained: Path, tmp_path: P
     """Occlusion: at most 6 of the alarms, and 2 images whose heatmaps are made to forget; 2 x 9 maps of those."""
     card, heard = load(trained).card, Heard()
     judge = detector(classic, replace(card, heatmap=replace(card.heatmap, method="occlusion")), threshold=ALWAYS)
-    dataset, _ = read_samples(trained, Path(card.data.root))
+    dataset, _ = read_samples(trained, Path(card.data.facts.root))
     pixels = open_pixels(dataset.samples, judge.card.model.size_hw)
     measured: Measured = measure_explanations(judge, dataset, pixels, progress=heard)
     assert measured.faithfulness is not None and measured.randomisation is not None

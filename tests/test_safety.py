@@ -150,7 +150,7 @@ def test_moved_data_can_be_named(tmp_path: Path) -> None:
         (("heatmap", "grid", "height"), 3),
         (("model", "size_hw"), [10, 10]),
         (("model", "size_hw"), [10**7, 10**7]),
-        (("data", "root"), "a\0b"),
+        (("data", "facts", "root"), "a\0b"),
     ],
 )
 def test_a_damaged_card_does_not_fail_open(trained: Path, tmp_path: Path, keys: tuple[str, ...], value: object) -> None:

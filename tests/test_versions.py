@@ -21,7 +21,8 @@ from whycam.bundle import SCHEMA
 from whycam.errors import RunError
 from whycam.measuring import read_measured
 from whycam.measuring.measure import SCHEMA as MEASURED_SCHEMA
-from whycam.training.checkpoint import FILE_NAME, load_checkpoint
+from whycam.run_mark import CHECKPOINT
+from whycam.training.checkpoint import load_checkpoint
 
 HERE = version("whycam")
 
@@ -110,6 +111,6 @@ def test_other_files_have_numbers_too(tmp_path: Path, name: str, read: Any, sche
 
 def test_so_have_checkpoints(tmp_path: Path) -> None:
     mark = json.dumps({"schema": 99, "versions": {"whycam": "9.8.7"}})
-    save_file({"a": torch.zeros(1)}, tmp_path / FILE_NAME, metadata={"whycam": "{}", "mark": mark})
+    save_file({"a": torch.zeros(1)}, tmp_path / CHECKPOINT, metadata={"whycam": "{}", "mark": mark})
     with pytest.raises(RunError, match=r"has schema 99, written by WhyCAM 9\.8\.7; .* train again into another folder"):
         load_checkpoint(tmp_path)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from whycam.data.facts import strict_lines
 from whycam.data.levels import Levels, find_levels
 from whycam.data.looks import look_at
 from whycam.errors import DataError, RunError, printable
@@ -64,7 +65,7 @@ def readable(
     pixels = open_pixels(found.samples, size_hw, levels=levels, first_page=found.first_page, progress=progress)
     dataset = found.without(pixels.skipped)
     if strict and dataset.unread:
-        raise DataError(*(f"{item.file}: {item.reason} (--strict allows no skipped file)." for item in dataset.unread))
+        raise DataError(*strict_lines(dataset.unread))
     return replace(dataset, looks=look_at(dataset, pixels.facts, pixels.levels)), pixels
 
 

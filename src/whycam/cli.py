@@ -116,6 +116,7 @@ def audit(
 ) -> None:
     """Look for what is wrong with the data: copies and leaks, shortcuts, wrong labels, bad images. Trains nothing."""
     from whycam import workflow
+    from whycam.data.facts import strict_lines
     from whycam.report.audit_words import to_json
 
     names = reading(normal, anomalous, leave_out, group_column, split_column, first_page)
@@ -125,8 +126,8 @@ def audit(
         print_json(json.loads(to_json(found)))
     unread = [item for item in found.data.left_out if item.failed] if found.data is not None else []
     if strict and unread:
-        for item in unread:
-            typer.echo(f"whycam: {item.file}: {item.reason} (--strict allows no file that cannot be read).", err=True)
+        for line in strict_lines(unread):
+            typer.echo(f"whycam: {line}", err=True)
     if strict and (unread or found.count("serious")):
         raise typer.Exit(1)
 
@@ -283,6 +284,8 @@ def explain(
         else:
             folder, inspection = result
             terminal.say(f"{inspection.verdict:<9} score {inspection.score:.3g}  {inspection.file} -> {folder}")
+            for warning in inspection.warnings:
+                terminal.say(f"Warning   {inspection.file}: {warning}")
             inspections.append({**inspection.summary(), "folder": str(folder)})
     if as_json:
         print_json({"inspections": inspections, "skipped": skipped})

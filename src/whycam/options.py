@@ -90,5 +90,11 @@ def reading(
 ) -> Reading:
     """What these options say about how the data are to be read."""
     return Reading(
-        tuple(normal or ()), tuple(anomalous or ()), tuple(leave_out or ()), group_column, split_column, first_page
+        tuple(normal or ()),
+        tuple(anomalous or ()),
+        tuple(leave_out or ()),
+        group_column,
+        split_column,
+        first_page,
+        typed=("whycam", *sys.argv[1:]),
     )

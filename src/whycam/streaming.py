@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
 
+from whycam.data.facts import strict_lines
 from whycam.data.images import Decoded, read_image
 from whycam.data.levels import sentence
 from whycam.data.parallel import in_order
@@ -73,7 +74,7 @@ def _unread(item: Skipped, file: str) -> Scored:
 
 def _tolerated(item: Skipped, *, strict: bool) -> Skipped:
     if strict:
-        raise DataError(f"{item.file}: {item.reason} (--strict allows no skipped file).")
+        raise DataError(*strict_lines([item]))
     return item
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -61,6 +61,8 @@ class Reading:
     """The column of a table that says what is for training and what for testing, instead of `split`."""
     first_page: bool = False
     """Whether a file of several pages or frames is read by its first; else it is left out."""
+    typed: tuple[str, ...] = field(default=(), compare=False)
+    """The command that says all this, word by word, to be suggested again with more; empty where there is none."""
 
 
 AS_USUAL = Reading()
@@ -117,6 +119,8 @@ class MaskFacts:
     assumed_upright: tuple[str, ...] = ()
     """EXIF turns or mirrors the image and the size does not show which pixels were drawn on: taken for the upright."""
     unreadable: tuple[Skipped, ...] = ()
+    empty: tuple[str, ...] = ()
+    """Those of the opened that show no defect although the image is anomalous."""
 
 
 @dataclass(frozen=True, slots=True)

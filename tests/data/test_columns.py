@@ -243,3 +243,31 @@ def test_a_duplicate_of_a_column_that_is_not_used_is_no_mistake(tmp_path: Path) 
     assert problems(made(tmp_path, "File,file,target", "img/a.png,img/a.png,0")) == (
         "data.csv row 1: the column `file` appears 2 times; keep one of them.",
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "test", "train", "asked"),
+    [
+        ("is_test", "1", "0", "is_test=1"),
+        ("Test", "TRUE", "FALSE", "Test=TRUE"),
+        ("is_train", "0", "1", "is_train=0"),
+        ("holdout", "yes", "no", "holdout=yes"),
+        ("test_set", "y", "n", "test_set=y"),
+    ],
+)
+def test_what_says_yes_or_no_to_a_side_is_offered_and_can_be_used(
+    tmp_path: Path, name: str, test: str, train: str, asked: str
+) -> None:
+    rows = [f"img/a.png,0,{test}", f"img/b.png,1,{test}", f"img/c.jpg,0,{train}", f"img/d.png,1,{train}"]
+    (note,) = read(tmp_path, f"file,target,{name}", *rows).notes
+    assert note == f"The column {name} looks like a split and is not used: --split-column {asked} uses it."
+    found = read(tmp_path, f"file,target,{name}", *rows, reading=Reading(split_column=asked))
+    assert [sample.split for sample in found.samples] == ["test", "test", "train", "train"]
+    assert found.split_from == f"column `{name}`"
+
+
+def test_columns_are_called_as_the_table_calls_them(tmp_path: Path) -> None:
+    rows = ("img/a.png,0,L1,0", "img/b.png,1,L1,1")
+    asked = Reading(group_column="lot no", split_column="cv_fold=1")
+    found = read(tmp_path, "file,target,Lot No,CV fold", *rows, reading=asked)
+    assert (found.groups_from, found.split_from) == ("column `Lot No`", "column `CV fold`")

@@ -222,3 +222,12 @@ def test_error_points_at_the_folder_one_level_down(tmp_path: Path) -> None:
     assert text.endswith("There are such folders in ROOT/photos 2024: give that folder instead.")
     text = error(mvtec(tmp_path / "b" / "bottle").parent)
     assert text.endswith("There are such folders in ROOT/bottle: give that folder instead.")
+
+
+@pytest.mark.parametrize("ending", ["_label", "-seg", "_segmentation", "_annotation", "_mask"])
+def test_a_mask_beside_its_image_is_no_image(tmp_path: Path, ending: str) -> None:
+    dataset = read_folders(grow(tmp_path, "good/1.png", "bad/2.jpg", f"bad/2{ending}.png", f"bad/3{ending}.png"))
+    masks = {sample.file: sample.mask for sample in dataset.samples}
+    # Without an image of its name it is one itself.
+    lone = f"bad/3{ending}.png"
+    assert masks == {"good/1.png": None, "bad/2.jpg": tmp_path / f"bad/2{ending}.png", lone: None}

@@ -143,3 +143,27 @@ def test_a_second_normal_folder_is_asked_about_and_one_command_answers_all(tmp_p
 def test_kinds_of_defect_are_still_guessed() -> None:
     for name in ("scratch", "fine_scratch", "clean cut", "crack_0", "not_ok_seal", "other", "combined", "check"):
         assert seems(name) not in ("normal", "unsure"), name
+
+
+def test_the_command_that_was_typed_is_suggested_again_with_more(tmp_path: Path) -> None:
+    root = grow(tmp_path, "ok_front/1.png", "def_front/2.png")
+    text = refusal(root, Reading(typed=("whycam", "train", "my data", "--out", "run")))
+    assert text.endswith(": whycam train 'my data' --out run --normal ok_front --anomalous def_front")
+    grow(root, "good/3.png", "unsure/4.png")
+    typed = ("whycam", "evaluate", "run", "d", "--anomalous", "ok_front")
+    text = refusal(root, Reading(anomalous=("ok_front",), typed=typed))
+    assert f": {' '.join(typed)} --leave-out unsure . If" in text
+
+
+def test_a_single_unknown_folder_may_be_of_either_class(tmp_path: Path) -> None:
+    root = grow(tmp_path, "scratch/1.png")
+    normal, anomalous = commands(refusal(root, Reading()))
+    assert {sample.target for sample in read_folders(root, normal).samples} == {0.0}
+    assert {sample.target for sample in read_folders(root, anomalous).samples} == {1.0}
+
+
+@pytest.mark.parametrize("name", ["bad_mask", "masks bad", "labels", "Labels 2"])
+def test_what_reads_like_masks_or_labels_is_asked_about(tmp_path: Path, name: str) -> None:
+    root = grow(tmp_path, "good/1.png", "bad/2.png", f"{name}/3.png")
+    left_out, anomalous = commands(refusal(root, Reading()))
+    assert left_out.leave_out == (name,) and anomalous.anomalous == (name,)

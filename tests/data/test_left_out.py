@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from whycam.data.facts import gather
+from whycam.data.facts import gather, strict_lines
 from whycam.data.folders import read_folders
 from whycam.data.samples import check_classes, open_dataset, open_unlabelled
 from whycam.errors import DataError
@@ -129,3 +129,44 @@ def test_a_split_of_one_class_only_is_dropped_and_told(tmp_path: Path) -> None:
     assert len(dataset.samples) == 3 and {sample.split for sample in dataset.samples} == {None}
     assert dataset.split_dropped == "1 image lies in no train or test folder, such as bad/3.png"
     assert "The split of the data was dropped" in dict(data_lines(gather(dataset)))["Split"]
+
+
+@pytest.mark.parametrize(
+    "names", [("train_good", "train_bad", "test_good", "test_bad"), ("OK-train", "ng train", "Ok.test", "NG_TEST")]
+)
+def test_one_name_may_give_split_and_class(tmp_path: Path, names: tuple[str, ...]) -> None:
+    dataset = read_folders(grow(tmp_path, *(f"{name}/1.png" for name in names)))
+    found = {sample.file.split("/")[0]: (sample.split, sample.target, sample.kind) for sample in dataset.samples}
+    meanings = [("train", 0.0, None), ("train", 1.0, None), ("test", 0.0, None), ("test", 1.0, None)]
+    assert found == dict(zip(names, meanings, strict=True))
+    assert dataset.split_from == "folders" and not dataset.split_dropped
+
+
+def test_kinds_beside_such_names_are_read_like_them_and_others_are_left_whole(tmp_path: Path) -> None:
+    root = grow(tmp_path / "a", "train_good/1.png", "train_cut/1.png", "test_good/1.png", "val_bad/dent/1.png")
+    found = {sample.file.split("/")[0]: (sample.split, sample.kind) for sample in read_folders(root).samples}
+    assert found == {
+        "train_good": ("train", None),
+        "train_cut": ("train", "cut"),
+        "test_good": ("test", None),
+        "val_bad": ("train", "dent"),
+    }
+    alone = read_folders(grow(tmp_path / "b", "good/1.png", "test cut/1.png"))
+    assert {(sample.split, sample.kind) for sample in alone.samples} == {(None, None), (None, "test cut")}
+
+
+def test_a_class_without_images_says_what_became_of_them(tmp_path: Path) -> None:
+    root = grow(tmp_path, "good/1.png", "good/2.png", "bad/a.txt", "bad/b.txt")
+    with pytest.raises(DataError, match=r"bad/: 2 files, none of them an image that can be used\.$"):
+        check_classes(open_dataset(root), Fewest(2, 1))
+    grow(root, "bad/3.png")
+    with pytest.raises(DataError, match=r"bad/ \(1 image\) is named with --leave-out\.$"):
+        check_classes(open_dataset(root, Reading(leave_out=("bad",))), Fewest(2, 1))
+
+
+def test_where_all_must_be_read_the_first_ones_are_named() -> None:
+    unread = [Skipped(f"{n}.png", "the file is empty") for n in range(5_000)]
+    lines = strict_lines(unread)
+    assert lines[0] == "0.png: the file is empty; --strict allows no file that cannot be read."
+    assert len(lines) == 21 and lines[-1] == "... and 4,980 more."
+    assert len(strict_lines(unread[:20])) == 20

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,10 @@ import pytest
 from PIL import Image
 
 from whycam.data.images import decode, look
-from whycam.data.levels import EIGHT_BIT
+from whycam.data.levels import EIGHT_BIT, Levels
 from whycam.data.looks import look_at
 from whycam.data.masks import read_mask, read_masks
-from whycam.report.data_words import mask_lines
+from whycam.report.data_words import mask_lines, remark_lines
 from whycam.types import Dataset, Looks, MaskFacts, Sample
 
 SIZE_HW = (40, 60)
@@ -196,3 +197,31 @@ def test_exif_behind_the_pixels_of_a_png_is_found(tmp_path: Path) -> None:
     photo.write_bytes(rest[:-12] + chunk + rest[-12:])
     np.testing.assert_array_equal(decode(photo)[..., 0] > 150, SPOT)
     assert looks_of([Sample("a", photo, target=1.0)]).sizes == (((60, 40), 1),)
+
+
+def test_masks_that_show_nothing_are_named(tmp_path: Path) -> None:
+    samples = []
+    for name, drawn in (("a", SPOT), ("b", SPOT & False)):
+        image, mask = (
+            image_file(tmp_path / f"{name}.png"),
+            mask_file(tmp_path / f"{name}_mask.png", drawn * np.uint8(255)),
+        )
+        samples.append(Sample(f"{name}.png", image, target=1.0, mask=mask))
+    found = facts(*samples)
+    assert found.empty == ("b.png",) and not found.inverted
+    assert "1 shows no defect at all: b.png" in mask_lines(found)
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_another_depth_than_in_training_is_told_of_a_set(tmp_path: Path, wide: bool) -> None:
+    values = np.full((8, 8), 90, np.uint8)
+    values[0] = 200
+    Image.fromarray(values.astype(np.uint16) * 16 if wide else values).save(tmp_path / "a.png")
+    sample = Sample("a.png", tmp_path / "a.png", target=0.0)
+    levels = {True: EIGHT_BIT, False: Levels(0, 4095, "bits in use")}
+    own = replace(levels[False], mixed=not wide)
+    data = Dataset(tmp_path, "", (sample,))
+    found = look_at(data, {"a.png": look(sample.path)}, levels[wide])
+    assert found.remarks == (("wide" if wide else "eight bits", ("a.png",)),)
+    assert "their brightness may be on another scale: 1 image, a.png" in remark_lines(found)[0]
+    assert not look_at(data, {"a.png": look(sample.path)}, own).remarks

@@ -217,6 +217,14 @@ def test_look_says_what_a_file_stores(data: bytes, facts: ImageFacts) -> None:
     assert look(data) == facts
 
 
+def test_grey_with_transparency_in_16_bits_is_no_colour() -> None:
+    grey = np.full((4, 5, 2), 700)
+    grey[0, 0, 1] = 9
+    found = look(png(grey))
+    assert (found.bits, found.colour, found.alpha) == (16, False, True)
+    assert look(png(np.full((4, 5, 3), 700))).colour
+
+
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
 def test_look_gives_the_upright_size(kind: str) -> None:
     exif = Image.Exif()

@@ -10,6 +10,7 @@ import pytest
 
 from whycam.card import Card, CellGrid, DataCard, HeatmapCard, ModelCard, TrainingCard
 from whycam.data.facts import DataFacts
+from whycam.data.levels import EIGHT_BIT
 from whycam.evaluation.curves import curves
 from whycam.evaluation.evaluate import evaluate
 from whycam.evaluation.reliability import reliability
@@ -48,7 +49,7 @@ CARD = Card(
     created="2026-01-12 10:31",
     class_names=("good", "cracked"),
     threshold=midpoint(),
-    model=ModelCard("classic", 726_371, (325, 325), "rgb", (0.0, 1.0), "probability"),
+    model=ModelCard("classic", 726_371, (325, 325), "rgb", (0.0, 1.0), EIGHT_BIT, False, "probability"),
     novelty=None,
     training=TrainingCard("classic", 7, 250, 30, 8, "RMSprop", "mean absolute error", "cpu", 2, 372.4, False),
     heatmap=HeatmapCard("grad-cam", "convolution 3", CellGrid(38, 38, 8.0, 10.5, 10.5), scale=1.25, segment_level=0.5),

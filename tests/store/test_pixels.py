@@ -160,7 +160,10 @@ def test_nothing_readable_and_double_names(tmp_path: Path) -> None:
     samples = photos(tmp_path / "in", 2)
     samples[0].path.write_bytes(b"")
     samples[1].path.write_bytes(b"no image")
-    with pytest.raises(DataError, match=r"^None of 2 images can be decoded \(0000.png: the file is empty; 0001.png: "):
+    with pytest.raises(
+        DataError,
+        match=r"^None of 2 images can be read: 1 such as 0000.png, the file is empty; 1 such as 0001.png, not ",
+    ):
         open_pixels(samples, SIZE)
     with pytest.raises(DataError, match="No image given"):
         open_pixels([], SIZE)

@@ -6,6 +6,9 @@ import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+from whycam.data.words import split_name
+from whycam.types import Split
+
 _FILES = """
 filename filepath path image imagefile imagename imagepath imageid img imgfile imgname imgpath imgid files filenames
 images photo picture fname fpath relpath relativepath fullpath absolutepath uri url src source id
@@ -60,6 +63,12 @@ def yes_is_normal(title: str) -> bool:
 def is_group(title: str) -> bool:
     """Whether images with one value in such a column are likely to belong together."""
     return bool(_GROUP_WORDS & _parts(title))
+
+
+def side_said(title: str) -> Split | None:
+    """The side of a split that the name asks for, as `is_test` and `holdout` do; None where it asks for none."""
+    bare = re.sub(r"^(is|in|for|use)?[\W_]*|[\W_]*(set|data)?$", "", title.casefold())
+    return "test" if bare in {"holdout", "heldout"} else split_name(bare)
 
 
 def is_fold(title: str) -> bool:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from whycam.data.column_names import STAND_INS, is_fold, is_group, key, nearest, yes_is_normal
+from whycam.data.column_names import STAND_INS, is_fold, is_group, key, nearest, side_said, yes_is_normal
 from whycam.data.listed_files import Found, ListedFiles
 from whycam.data.listing import is_image_name
 from whycam.data.sheet import Sheet, shown
@@ -18,6 +18,7 @@ from whycam.types import AS_USUAL, Reading
 
 _MOST_FOLDS = 20
 _LOOKED_AT = 200
+_YES, _NO = {"1", "1.0", "true", "yes", "t", "y"}, {"0", "0.0", "false", "no", "f", "n"}
 
 
 @dataclass(frozen=True)
@@ -182,8 +183,8 @@ class _Chooser:
         for place, title in enumerate(self.sheet.header):
             if yes_is_normal(title):
                 cells = sorted({cell.casefold(): cell for cell in self.sheet.column(place) if cell}.values())
-                yes = next((cell for cell in cells if cell.casefold() in {"true", "yes", "t", "y", "1", "1.0"}), None)
-                no = next((cell for cell in cells if cell.casefold() in {"false", "no", "f", "n", "0", "0.0"}), None)
+                yes = next((cell for cell in cells if cell.casefold() in _YES), None)
+                no = next((cell for cell in cells if cell.casefold() in _NO), None)
                 meant = "".join((f" --normal {yes}" if yes else "", f" --anomalous {no}" if no else ""))
                 say = f", and add{meant}" if meant else ""
                 return f"; {self._quoted(place)} seems to say the reverse: rename it to `target`{say}."
@@ -246,6 +247,13 @@ class _Chooser:
             said = f"{counted(sides['train'], 'row')} to train on, {sides['test']:,} to test on"
             return f"a split ({said}) and is not used: {_asked('--split-column', title)} uses it."
         values = sorted({cell for cell in cells if cell}, key=_in_order)
+        side = side_said(title)
+        yes = [value for value in values if value.casefold() in _YES]
+        no = [value for value in values if value.casefold() in _NO]
+        if side and len(values) == 2 and len(yes) == len(no) == 1:
+            # Where it says what is for training, the others are to test on.
+            asked = _asked("--split-column", f"{title}={shown(yes[0] if side == 'test' else no[0])}")
+            return f"a split and is not used: {asked} uses it."
         if is_fold(title) and 1 < len(values) <= _MOST_FOLDS:
             first = shown(values[0])
             return (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -11,6 +11,7 @@ from whycam.errors import printable
 from whycam.types import Dataset, Folder, Looks, Skipped
 
 _Thing = TypeVar("_Thing")
+_NAMED = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,13 @@ def gather(dataset: Dataset) -> DataFacts:
         looks=dataset.looks,
         notes=dataset.notes,
     )
+
+
+def strict_lines(unread: Sequence[Skipped]) -> tuple[str, ...]:
+    """One line for each file that cannot be read where all must be; from the 21st on they are counted."""
+    named = [f"{item.file}: {item.reason}; --strict allows no file that cannot be read." for item in unread[:_NAMED]]
+    more = len(unread) - _NAMED
+    return (*named, f"... and {more:,} more.") if more > 0 else tuple(named)
 
 
 def used_folders(dataset: Dataset) -> tuple[Folder, ...]:

@@ -11,7 +11,7 @@ from whycam.data.given_names import GivenNames
 from whycam.data.listing import Listing, find_images
 from whycam.data.mask_names import in_mask_folder, masks_apart, with_masks
 from whycam.data.suggestions import ask_about, listed, no_normal
-from whycam.data.words import class_target, counted, is_validation, plain, seems, split_name
+from whycam.data.words import class_target, counted, is_validation, plain, seems, split_and_rest, split_name
 from whycam.errors import DataError, OptionError, printable
 from whycam.types import AS_USUAL, Dataset, Folder, Reading, Sample, Skipped, Split
 
@@ -24,9 +24,9 @@ def read_folders(root: Path, reading: Reading = AS_USUAL) -> Dataset:
     Layouts, with the usual synonyms in any case: class folders `normal/` and `anomalous/`; any other folder beside a
     normal one is anomalous and names the kind, as does a folder inside an anomalous one; `train/` and `test/` (and
     `val/`, which counts as train) above or inside class folders; MVTec's `train/good`, `test/<kind>`,
-    `ground_truth/<kind>`. Names in `reading` win over all that. Masks in `ground_truth/`, `masks/` or beside their
-    image (`x_mask.png`) are attached to anomalous images by name. A split that leaves train without one of the classes,
-    or test without images, is dropped.
+    `ground_truth/<kind>`; `train_good/` and `test_bad/`. Names in `reading` win over all that. Masks in
+    `ground_truth/`, `masks/` or beside their image (`x_mask.png`) are attached to anomalous images by name. A split
+    that leaves train without one of the classes, or test without images, is dropped.
 
     Raises DataError where there is no folder, no image, no folder of normal images, a name in `reading` that no folder
     has, or no telling what a folder is; OptionError where `reading` contradicts itself or names columns.
@@ -40,7 +40,7 @@ def read_folders(root: Path, reading: Reading = AS_USUAL) -> Dataset:
     if not listing.files:
         raise DataError(_nothing(listing))
     mask_files, images = masks_apart(listing.files, given)
-    reader = _Reader(given, _split_folders(listing, given))
+    reader = _Reader(given, _split_folders(listing, given), both=_say_both(listing, given))
     _check_layout(listing, images, reader)
 
     samples: list[Sample] = []
@@ -88,8 +88,10 @@ class _Place:
 class _Reader:
     """Reads the folders of an image from the top: split and class in either order, then the kind."""
 
-    def __init__(self, given: GivenNames, splits: Mapping[str, Split]) -> None:
+    def __init__(self, given: GivenNames, splits: Mapping[str, Split], *, both: bool) -> None:
         self.given = given
+        self.both = both
+        """Whether one name gives split and class, as `train_good` does."""
         self.splits = splits
         """The top folders that give the split; empty where it is inside the class folders, or nowhere."""
         self.validation: set[str] = set()
@@ -120,6 +122,10 @@ class _Reader:
         if side is not None and outer.split is None and outer.target is not None:
             self._note_validation(path, name)
             return replace(outer, name=path, split=side)
+        if self.both and outer.target is None and outer.split is None and (parts := split_and_rest(name)):
+            word, rest = parts
+            self._note_validation(path, word)
+            outer, name = replace(outer, split=split_name(word)), rest
         if outer.target is None:
             target = class_target(name)
             if target is None:
@@ -164,6 +170,12 @@ def _split_folders(listing: Listing, given: GivenNames) -> dict[str, Split]:
     tops = [name for name in listing.folders if "/" not in name and given.meaning(name) is None]
     holding = {file.partition("/")[0] for file in listing.files}
     return {name: side for name in tops if name in holding and (side := split_name(name))}
+
+
+def _say_both(listing: Listing, given: GivenNames) -> bool:
+    """Whether folders are named by split and class together, which a normal one makes certain."""
+    parts = [split_and_rest(name.rpartition("/")[2]) for name in listing.folders if given.meaning(name) is None]
+    return any(part is not None and class_target(part[1]) == 0.0 for part in parts)
 
 
 def _check_layout(listing: Listing, images: Sequence[str], reader: _Reader) -> None:

@@ -19,7 +19,7 @@ from whycam.data.tiff_samples import Values
 from whycam.errors import ImageError, OptionError
 from whycam.types import Pixels
 
-DECODING = 2
+DECODING = 3
 """Rises where the same file gives other pixels than before, so that pixels kept from then are not taken for these."""
 MAX_BYTES = 2**30
 """Larger files are refused unread; 89 megapixels of uncompressed 16-bit RGBA take 0.7 of it."""

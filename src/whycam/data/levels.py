@@ -209,7 +209,7 @@ def sentence(remark: Remark) -> str:
         "bands ignored": f"{count} band{'' if count == '1' else 's'} of unknown meaning beside its colours "
         f"{'is' if count == '1' else 'are'} ignored.",
         "inverted": "It stores white as the lowest value, and is read so.",
-        "first page": f"Only the first of its {count} pages is read.",
+        "first page": f"Only the first of its {count} pages or frames is read.",
         "below levels": f"{part} are darker than black in the training images, and shown as black.",
         "above levels": f"{part} are brighter than white in the training images, and shown as white.",
         "eight bits": "It has 8 bits a sample, where all training images have more: its brightness may be on another "

@@ -9,7 +9,7 @@ import numpy as np
 
 from whycam.data.facts import commonest
 from whycam.data.headers import Header, read_header
-from whycam.data.levels import ImageFacts, Levels
+from whycam.data.levels import EIGHT_BIT, ImageFacts, Levels
 from whycam.data.masks import INVERTED_ABOVE, drawn_on, read_whole
 from whycam.data.parallel import in_order
 from whycam.errors import ImageError
@@ -44,7 +44,8 @@ def look_at(dataset: Dataset, facts: Mapping[str, ImageFacts], levels: Levels) -
 def _depth(facts: ImageFacts) -> str:
     kind = "" if facts.kind == "unsigned" else f" {facts.kind}"
     alpha = " with transparency" if facts.alpha else ""
-    return f"{facts.bits} bits{kind} {'colour' if facts.colour else 'grey'}{alpha}"
+    bits = "1 bit" if facts.bits == 1 else f"{facts.bits} bits"
+    return f"{bits}{kind} {'colour' if facts.colour else 'grey'}{alpha}"
 
 
 def _values(facts: Sequence[ImageFacts], levels: Levels) -> WideValues | None:
@@ -67,7 +68,13 @@ def _remarks(facts: Mapping[str, ImageFacts], levels: Levels) -> tuple[tuple[str
     for file, image in facts.items():
         for remark in image.remarks:
             told.setdefault(remark.code, []).append(file)
-        if image.values is None or levels.found == "full range":
+        if image.values is None:
+            if not levels.mixed:
+                told.setdefault("eight bits", []).append(file)
+            continue
+        if levels == EIGHT_BIT:
+            told.setdefault("wide", []).append(file)
+        if levels.found == "full range":
             continue
         # The ends of the summary leave a thousandth of the samples out: more than that lies outside the levels.
         if image.values.low < levels.low:
@@ -79,7 +86,7 @@ def _remarks(facts: Mapping[str, ImageFacts], levels: Levels) -> tuple[tuple[str
 
 def _masks(samples: Sequence[Sample], headers: dict[str, Header | None]) -> MaskFacts:
     sizes: list[tuple[int, int]] = []
-    inverted, other_aspect, turned, assumed = [], [], [], []
+    inverted, other_aspect, turned, assumed, empty = [], [], [], [], []
     unreadable: dict[str, str] = {}
     for sample in samples:
         image, mask = headers[sample.file], read_header(sample.mask) if sample.mask else None
@@ -117,6 +124,8 @@ def _masks(samples: Sequence[Sample], headers: dict[str, Header | None]) -> Mask
                 unreadable[sample.file] = found
             elif found > INVERTED_ABOVE:
                 inverted.append(sample.file)
+            elif not found and sample.anomalous:
+                empty.append(sample.file)
     return MaskFacts(
         n=len(samples),
         n_opened=len(opened),
@@ -125,4 +134,5 @@ def _masks(samples: Sequence[Sample], headers: dict[str, Header | None]) -> Mask
         turned=tuple(turned),
         assumed_upright=tuple(assumed),
         unreadable=tuple(Skipped(file, why) for file, why in unreadable.items()),
+        empty=tuple(empty),
     )

@@ -12,7 +12,9 @@ from whycam.data.given_names import NOTHING_GIVEN, GivenNames
 from whycam.data.words import is_mask_folder, plain
 from whycam.types import Folder, Sample, Skipped
 
-_MASK_ENDING = re.compile(r"[_\- ](mask|gt|ground[_\- ]?truth)$", re.IGNORECASE)
+_MASK_ENDING = re.compile(
+    r"[_\- ](mask|label|labels|seg|segmentation|annotation|gt|ground[_\- ]?truth)$", re.IGNORECASE
+)
 
 _Parts = tuple[str, ...]
 

@@ -29,15 +29,7 @@ def open_dataset(path: str | Path, reading: Reading = AS_USUAL) -> Dataset:
     table = _table_of(path)
     if table is None:
         return replace(read_folders(path, reading), first_page=reading.first_page)
-    dataset = read_table(table, reading)
-    has_split = any(sample.split for sample in dataset.samples)
-    has_groups = any(sample.group for sample in dataset.samples)
-    return replace(
-        dataset,
-        first_page=reading.first_page,
-        split_from=f"column `{printable(reading.split_column or 'split')}`" if has_split else "",
-        groups_from=f"column `{printable(reading.group_column or 'group')}`" if has_groups else "",
-    )
+    return replace(read_table(table, reading), first_page=reading.first_page)
 
 
 def open_unlabelled(paths: str | Path | Sequence[str | Path], *, first_page: bool = False) -> Dataset:
@@ -94,12 +86,17 @@ def check_classes(dataset: Dataset, fewest: Fewest) -> None:
 
 
 def _lost(dataset: Dataset, meaning: str) -> str:
-    """Which folders of this meaning hold images that cannot be read, and why; empty where none does."""
+    """Where images of this meaning may have gone: unread, no images, left out by name; empty where nowhere."""
     parts = []
     elsewhere = list(dataset.unread)
     for folder in used_folders(dataset):
         mine = [item for item in elsewhere if folder.name and item.file.startswith(f"{folder.name}/")]
-        if folder.meaning != meaning or not mine:
+        if folder.meaning != meaning:
+            continue
+        others = [item for item in dataset.skipped if folder.name and item.file.startswith(f"{folder.name}/")]
+        if not mine and not folder.n and others:
+            parts.append(f"{folder.name}/: {counted(len(others), 'file')}, none of them an image that can be used")
+        if not mine:
             continue
         if not folder.n and all(item.cause == "unsupported" for item in mine):
             parts.append(f"{folder.name}/: {all_of(mine)}")
@@ -109,6 +106,9 @@ def _lost(dataset: Dataset, meaning: str) -> str:
     if not parts and not dataset.folders and elsewhere:
         first = f"first {elsewhere[0].file}: {elsewhere[0].reason}"
         return f"{counted(len(elsewhere), 'file')} cannot be read, {first}"
+    named = [folder for folder in dataset.folders if folder.meaning == "left out" and folder.why.startswith("named")]
+    if not parts and named:
+        parts = [f"{folder.name}/ ({counted(folder.n, 'image')}) is {folder.why}" for folder in named]
     return "; ".join(parts)
 
 

@@ -101,6 +101,8 @@ class Stored:
         """Whether colours are stored, which may all be grey."""
         if self.page is not None:
             return self.page.n_colours > 1 or self.page.number(tag.PHOTOMETRIC, 6) == 3
+        if self.packed.startswith("LA"):
+            return False
         return self.image is not None and (self.image.mode not in ("1", "L", "LA", "I;16") or "RGB" in self.packed)
 
     @property

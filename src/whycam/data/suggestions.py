@@ -21,10 +21,11 @@ def listed(folders: Sequence[str], most: int = _MOST) -> str:
 
 
 def command(root: Path, reading: Reading, **added: Sequence[str]) -> str:
-    """The `whycam audit` of these data with what was said already and what is `added`, to be pasted into a shell."""
-    parts = ["whycam", "audit", str(root) if not str(root).startswith("-") else f"./{root}"]
+    """The command that was typed, or the audit of these data, with what is `added`, to be pasted into a shell."""
+    parts = list(reading.typed) or ["whycam", "audit", str(root) if not str(root).startswith("-") else f"./{root}"]
     for option in ("normal", "anomalous", "leave_out"):
-        for name in (*getattr(reading, option), *added.get(option, ())):
+        said = () if reading.typed else getattr(reading, option)
+        for name in (*said, *added.get(option, ())):
             flag = f"--{option.replace('_', '-')}"
             # What begins with a hyphen would be taken for an option.
             parts += [f"{flag}={name}"] if name.startswith("-") else [flag, name]
@@ -68,4 +69,11 @@ def no_normal(root: Path, reading: Reading, folders: Mapping[str, float | None],
         said = command(root, reading, normal=groups["normal"], anomalous=rest, leave_out=groups["unsure"])
         return f"{text} If this is what the names mean: {said}"
     example = command(root, reading, normal=["NAME"])
-    return f"{text} If one of them is normal, say so, and the others count as anomalous: {example}"
+    if len(folders) > 1:
+        return f"{text} If one of them is normal, say so, and the others count as anomalous: {example}"
+    # Images of one class are enough to test on.
+    name = list(folders)
+    return (
+        f"{text} If it holds normal images: {command(root, reading, normal=name)} . "
+        f"If it holds anomalous ones: {command(root, reading, anomalous=name)}"
+    )

@@ -37,7 +37,15 @@ def read_table(csv_path: Path, reading: Reading = AS_USUAL, *, labelled: bool = 
     reader = _Reader(sheet, files, columns, reading, labelled=labelled)
     samples = reader.read()
     notes = (*sheet.notes, *columns.notes, *reader.notes())
-    return Dataset(csv_path.parent, f"table {sheet.name}", tuple(samples), notes=notes)
+    title = {role: f"column `{shown(sheet.header[place])}`" for role, place in columns.places.items()}
+    return Dataset(
+        csv_path.parent,
+        f"table {sheet.name}",
+        tuple(samples),
+        notes=notes,
+        split_from=title["split"] if any(sample.split for sample in samples) else "",
+        groups_from=title["group"] if any(sample.group for sample in samples) else "",
+    )
 
 
 class _Reader:

@@ -34,7 +34,7 @@ _UNSURE_WORDS = """
 unsure notsure unknown unlabelled unlabeled unannotated review reviewing toreview maybe todo unclear ambiguous rework
 uncertain undecided pending tbd tba unsorted unclassified questionable doubtful borderline tocheck needscheck recheck
 inbox disputed unverified nolabel thumbs thumbnails thumbnail backup backups trash tmp temp results output outputs
-predictions heatmaps overlays
+predictions heatmaps overlays labels mask masks
 """
 _UNSURE = frozenset(_UNSURE_WORDS.split())
 """Names, or words in names, of folders whose images are neither normal nor anomalous by what they are called."""
@@ -88,6 +88,14 @@ def split_name(word: str) -> Split | None:
     """`train` or `test` for a word that means so, None for any other; validation counts as train."""
     sides: dict[str, Split] = {"train": "train", "validation": "train", "test": "test"}
     return sides.get(_meaning(word))
+
+
+def split_and_rest(name: str) -> tuple[str, str] | None:
+    """The word for a side of a split that a name begins or ends with, and the rest: `train_good`, `OK-test`."""
+    first, last = re.fullmatch(r"([^\W_]+)[\W_]+(.+)", name), re.fullmatch(r"(.+?)[\W_]+([^\W_]+)", name)
+    if first and split_name(first[1]):
+        return first[1], first[2]
+    return (last[2], last[1]) if last and split_name(last[2]) else None
 
 
 def is_validation(word: str) -> bool:

@@ -35,7 +35,8 @@ def data_lines(facts: DataFacts, split: str = "") -> tuple[Line, ...]:
     if facts.looks.bit_depths:
         told.append(("Depths", ", ".join(f"{name} ({count(n)})" for name, n in facts.looks.bit_depths)))
     if facts.looks.values is not None:
-        told.append(("Values", values_sentence(facts.looks.values)))
+        n_others = n - facts.looks.values.n
+        told.append(("Values", values_sentence(facts.looks.values, n_others)))
     told += _continued("Pixels", remark_lines(facts.looks))
     if facts.looks.masks is not None:
         told += _continued("Masks", mask_lines(facts.looks.masks))
@@ -116,11 +117,18 @@ def sizes_sentence(facts: DataFacts) -> str:
     return named + (f" and {_counted(more, 'other size')}" if more > 0 else "") + " pixels, width x height"
 
 
-def values_sentence(values: WideValues) -> str:
-    """The values of images of more than 8 bits a sample, and which of them are black and white."""
+def values_sentence(values: WideValues, n_others: int = 0) -> str:
+    """The values of images of more than 8 bits a sample, and which of them are black and white.
+
+    `n_others` is the number of images that have 8 bits or fewer.
+    """
+    held = f"{values.lowest:g} to {values.highest:g} in the {images(values.n)} of more than 8 bits; "
+    if values.found == "full range":
+        return f"{held}black and white are the ends of the range of their type"
+    rest = f"; {images(n_others)} of 8 bits or fewer {'is' if n_others == 1 else 'are'} read as stored"
     return (
-        f"{values.lowest:g} to {values.highest:g} in the {images(values.n)} of more than 8 bits; black is "
-        f"{values.black:g}, white is {values.white:g} ({values.found}), the same for all images, also later ones"
+        f"{held}black is {values.black:g}, white is {values.white:g} ({values.found}), the same for all of these, also "
+        f"later ones{rest if n_others else ''}"
     )
 
 
@@ -131,6 +139,10 @@ _REMARKS = {
     "first page": "only the first page or frame is read",
     "below levels": "some values are darker than black, and shown as black",
     "above levels": "some values are brighter than white, and shown as white",
+    "eight bits": "they have 8 bits a sample, where all training images have more: their brightness may be on another "
+    "scale",
+    "wide": "they have more than 8 bits a sample, where all training images have 8: their brightness may be on another "
+    "scale",
 }
 
 
@@ -144,10 +156,13 @@ def mask_lines(masks: MaskFacts) -> tuple[str, ...]:
     told = [f"{images(masks.n)} with a mask of the true defect"]
     if masks.unreadable:
         named = _names([f"{item.file} ({item.reason})" for item in masks.unreadable])
-        told.append(f"of {count(len(masks.unreadable))} it cannot be read: {named}")
+        told.append(f"{count(len(masks.unreadable))} cannot be read: {named}")
+    if masks.empty:
+        verb = "shows" if len(masks.empty) == 1 else "show"
+        told.append(f"{count(len(masks.empty))}{_opened(masks)} {verb} no defect at all: {_names(masks.empty)}")
     n = len(masks.inverted)
     if n:
-        opened = "" if masks.n_opened == masks.n else f" of {count(masks.n_opened)} looked at"
+        opened = _opened(masks)
         if n == masks.n_opened and n > 1:
             told.append(
                 f"all {count(n)}{opened} cover more than half of their image, as inverted masks do (white where "
@@ -170,6 +185,10 @@ def mask_lines(masks: MaskFacts) -> tuple[str, ...]:
             f"which pixels were drawn on; taken for upright, as people see them: {_names(masks.assumed_upright)}"
         )
     return tuple(told)
+
+
+def _opened(masks: MaskFacts) -> str:
+    return "" if masks.n_opened == masks.n else f" of {count(masks.n_opened)} looked at"
 
 
 def _kinds(facts: DataFacts) -> str:

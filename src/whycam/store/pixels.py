@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -22,6 +23,7 @@ from whycam.store.rows import Rows, open_rows
 from whycam.types import Pixels, Sample, Skipped
 
 _FACTS = TypeAdapter(ImageFacts)
+_MOST_REASONS = 3
 _CHUNK_BYTES = 32 << 20
 """So many are written, and held in memory, at a time."""
 
@@ -171,10 +173,7 @@ def _opened(
             kept[file] = source
     left_out = [Skipped(file, reasons[file]) for file in how.files if file in reasons]
     if not kept:
-        examples = "; ".join(f"{item.file}: {item.reason}" for item in left_out[:3])
-        raise DataError(
-            f"None of {len(left_out)} images can be decoded ({examples})." if left_out else "No image given."
-        )
+        raise DataError(_why_none(left_out) if left_out else "No image given.")
     return PixelCache(store, kept, how, left_out)
 
 
@@ -258,3 +257,11 @@ def _make(store: Rows, sources: Mapping[str, _Source], how: _How, progress: Prog
             bar.advance()
     store.add(list(waiting), list(waiting.values()))
     return reasons
+
+
+def _why_none(left_out: Sequence[Skipped]) -> str:
+    """That no image can be read, with the commonest reasons and an example of each."""
+    first = {item.reason: item.file for item in reversed(left_out)}
+    commonest = Counter(item.reason for item in left_out).most_common(_MOST_REASONS)
+    said = "; ".join(f"{n:,} such as {first[reason]}, {reason}" for reason, n in commonest)
+    return f"None of {len(left_out):,} images can be read: {said}."
