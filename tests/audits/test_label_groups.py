@@ -84,6 +84,28 @@ def test_two_products_with_defects_of_their_own_are_no_mixed_labels(rates: tuple
         assert severity(truth, found(values, truth)) is None
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_small_product_with_hardly_any_normal_image_hides_nothing(seed: int) -> None:
+    """In the large one defects show, which must count for more than what four images seem to say."""
+    rng = np.random.default_rng(seed)
+    product = np.arange(300) < 46
+    labels = np.where(product, rng.random(300) < 0.9, rng.random(300) < 0.25)
+    values = features(product, 3.0, rng)
+    values[:, 20:26] += 0.6 * labels[:, np.newaxis]
+    groups = found(values, labels)
+    assert groups is None or groups.against == ()
+
+
+def test_a_third_of_few_labels_swapped_is_told() -> None:
+    """Nearly always: once in forty times labels within the groups look by chance as if a head told them."""
+    truth, told = np.arange(85) < 40, 0
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        labels = swapped(truth, 0.33, rng)
+        told += severity(labels, found(features(truth, 4.0, rng), labels)) == "serious"
+    assert told >= 7
+
+
 def test_photos_of_one_part_are_one_piece_of_evidence() -> None:
     """Twelve parts, of which nine follow the groups, are no evidence; as many single images are."""
     rng = np.random.default_rng(1)

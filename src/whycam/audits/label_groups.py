@@ -37,7 +37,7 @@ _DIRECTIONS = (5, 10, 20)
 """Principal directions among which the one along which labels differ the most is sought."""
 _ROUNDS = 3
 """Of that search: the groups found along one direction are the labels of the next."""
-_STANDARD_ERRORS = 3.0
+_STANDARD_ERRORS = 2.5
 _FOLLOWED, _FEW_MISTAKES = 0.93, 0.85
 """Shares of labels that follow the groups from which on single labels are doubted instead, or a warning will do."""
 _UNTOLD = 0.6
@@ -156,23 +156,27 @@ def _held_out(rows: Floats, labels: _Bools, folds: npt.NDArray[np.intp]) -> Floa
 
 
 def _beyond_chance(agrees: _Bools, members: npt.NDArray[np.intp]) -> bool:
-    """Whether more labels than half agree by three standard errors; images of a unit are one piece of evidence."""
+    """Whether more labels than half agree by 2.5 standard errors; images of a unit are one piece of evidence."""
     shares = np.bincount(members, weights=agrees) / np.bincount(members)
     error = float(shares.std()) / np.sqrt(len(shares))
     return bool(shares.mean() - 0.5 > _STANDARD_ERRORS * error)
 
 
 def _tells_within(logits: Floats, anomalous: _Bools, high: _Bools) -> bool:
-    """Whether a head tells labels apart within the groups, so that they are of something else than the groups."""
-    areas, variances = [], []
+    """Whether a head tells labels apart within the groups, so that they are of something else than the groups.
+
+    A group counts as much as it can show (weights of inverse variance): where one has hardly any labels of one class,
+    the other must be heard.
+    """
+    areas, weights = [], []
     for part in (high, ~high):
         n_anomalous, n = int(anomalous[part].sum()), int(part.sum())
         if 0 < n_anomalous < n:
             areas.append(auroc(logits[part], anomalous[part]))
-            variances.append((n + 1) / (12 * n_anomalous * (n - n_anomalous)))
+            weights.append(12 * n_anomalous * (n - n_anomalous) / (n + 1))
     if not areas:
         return False
-    area, error = float(np.mean(areas)), float(np.sqrt(sum(variances))) / len(areas)
+    area, error = float(np.average(areas, weights=weights)), float(1 / np.sqrt(sum(weights)))
     return area > max(_UNTOLD, 0.5 + _BY_CHANCE * error)
 
 
